@@ -1,0 +1,1 @@
+//! Everything a caller can ask for, with no HTTP in sight.

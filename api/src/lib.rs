@@ -1,0 +1,1 @@
+//! Speaks HTTP; turns requests into operations.

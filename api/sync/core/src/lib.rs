@@ -1,0 +1,1 @@
+//! Three trees in, a plan out.

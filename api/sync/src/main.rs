@@ -1,0 +1,3 @@
+//! The sync client and command line: scanner, executor, state.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Decides where bytes go and how they come back.

@@ -1,0 +1,1 @@
+//! Keeps shards on this node's drives and moves them between nodes.

@@ -1,0 +1,1 @@
+//! Builds one node from Settings and a World.

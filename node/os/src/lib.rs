@@ -1,0 +1,1 @@
+//! The real outside: clock, entropy, files, gRPC and QUIC.

@@ -1,0 +1,84 @@
+//! Messages between nodes: a request, a time limit, a reply.
+//!
+//! Messages travel in classes that do not starve one another. A message whose reply is lost looks
+//! like silence until its limit; the sender never learns whether it was handled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use node_base::{Duration, NodeId};
+
+use crate::task::BoxFuture;
+
+/// What a message is about, and so which way it takes and who may overtake it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// Votes, heartbeats, log entries.
+    Consensus,
+    /// Forwarded commands, read indexes, membership.
+    Control,
+    /// Shards that a person waits for.
+    ShardForeground,
+    /// Shards that repair, scrub and rebalance move.
+    ShardBackground,
+}
+
+impl Class {
+    pub const ALL: [Self; 4] =
+        [Self::Consensus, Self::Control, Self::ShardForeground, Self::ShardBackground];
+
+    /// The name in addresses, logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Consensus => "consensus",
+            Self::Control => "control",
+            Self::ShardForeground => "shard-foreground",
+            Self::ShardBackground => "shard-background",
+        }
+    }
+}
+
+/// A node and where it listens.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Peer {
+    pub node: NodeId,
+    pub address: String,
+}
+
+/// Why a message has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    #[error("no reply within the time for it")]
+    Elapsed,
+    #[error("the node cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("a message of {size} bytes is over the limit of {max}")]
+    TooLarge { size: usize, max: usize },
+    #[error("the node refused the message: {0}")]
+    Refused(Refusal),
+}
+
+/// What a handler says of a message that it will not handle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// What a node does with messages of one class.
+pub trait Handler: Send + Sync {
+    fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>>;
+}
+
+/// The way to other nodes.
+pub trait Net: Send + Sync {
+    /// Sends a request and waits for the reply, at most `limit`.
+    fn call(
+        &self,
+        to: Peer,
+        class: Class,
+        request: Bytes,
+        limit: Duration,
+    ) -> BoxFuture<Result<Bytes, NetError>>;
+
+    /// Has messages of `class` handled from now on; before, they are refused.
+    fn serve(&self, class: Class, handler: Arc<dyn Handler>);
+}

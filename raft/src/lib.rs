@@ -1,0 +1,1 @@
+//! Gets commands agreed, applied in order, and read consistently.

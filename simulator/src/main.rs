@@ -1,0 +1,3 @@
+//! Whole clusters in one thread; faults, workloads, invariants.
+
+fn main() {}

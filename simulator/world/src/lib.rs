@@ -1,0 +1,1 @@
+//! The pretend outside: virtual time, seeded randomness, faulty disk and net.

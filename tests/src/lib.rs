@@ -1,0 +1,1 @@
+//! Black box: real processes, real sockets, real clients.

@@ -1,0 +1,3 @@
+//! Chores: ci, bench, release, spec.
+
+fn main() {}
