@@ -1,0 +1,1 @@
+//! Questions to the tables: everything that is read and not agreed anew.

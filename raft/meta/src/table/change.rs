@@ -1,0 +1,64 @@
+//! The change log: per share, numbered without gaps; and per tenant, for those who follow all.
+
+use node_base::{ChangeId, DeviceId, Name, ShareId, TenantId, Timestamp, UserId, VersionId};
+use serde::{Deserialize, Serialize};
+
+use super::acl::{Entry, Target};
+use super::item::Parent;
+use super::tables;
+
+tables! {
+    Changes(50, "changes"): (TenantId, ShareId, u64) => Change;
+    /// The tenant's order over the changes of all its shares.
+    TenantChanges(51, "tenant_changes"): (TenantId, u64) => (ShareId, u64);
+    ShareFeeds(52, "share_feeds"): (TenantId, ShareId) => Feed;
+    TenantFeeds(53, "tenant_feeds"): (TenantId,) => Feed;
+}
+
+/// How far a log reaches. Numbers start at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Feed {
+    /// The oldest number that is kept is one above this.
+    pub forgotten: u64,
+    /// The newest number.
+    pub last: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ChangeKind {
+    Created,
+    Updated,
+    Deleted,
+    Moved,
+    Renamed,
+    Restored,
+    Permissions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub id: ChangeId,
+    pub target: Target,
+    pub kind: ChangeKind,
+    pub by: UserId,
+    pub device: Option<DeviceId>,
+    pub at: Timestamp,
+    /// Where it is, or was when it was deleted.
+    pub parent: Parent,
+    pub name: Option<Name>,
+    /// Where it was before, when that is elsewhere. Paths are derived by who reads.
+    pub old: Option<(Parent, Name)>,
+    pub version: Option<VersionId>,
+    pub size: Option<u64>,
+    /// It came with content: who follows asks for the snapshot of the folder.
+    pub subtree: bool,
+    /// What the item's own list was before a change of permissions, and whether it inherited: so
+    /// that each reader is told of what was revealed to or hidden from that reader, and no more.
+    pub before: Option<ListBefore>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListBefore {
+    pub entries: Vec<Entry>,
+    pub inherits: bool,
+}

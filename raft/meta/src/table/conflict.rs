@@ -1,0 +1,44 @@
+//! Conflicts: two changes that could not both be, kept until somebody or a strategy decides.
+
+use node_base::{ConflictId, DeviceId, ShareId, TenantId, Timestamp, UserId, VersionId};
+use serde::{Deserialize, Serialize};
+
+use super::item::{ItemId, Version};
+use super::share::ConflictStrategy;
+use super::tables;
+
+tables! {
+    Conflicts(100, "conflicts"): (TenantId, ConflictId) => Conflict;
+    ShareConflicts(101, "share_conflicts"): (TenantId, ShareId, ConflictId) => ();
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConflictKind {
+    Content,
+    Name,
+    EditDelete,
+    DeleteEdit,
+    Move,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    pub share: ShareId,
+    pub item: ItemId,
+    pub kind: ConflictKind,
+    pub device: Option<DeviceId>,
+    pub user: UserId,
+    pub base: Option<VersionId>,
+    pub server_version: Option<VersionId>,
+    /// The client's content, while it stands nowhere else. It counts against quotas.
+    pub content: Option<Version>,
+    pub created_at: Timestamp,
+    pub resolved: Option<Resolved>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    pub at: Timestamp,
+    pub by: UserId,
+    pub strategy: ConflictStrategy,
+}
