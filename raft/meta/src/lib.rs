@@ -12,6 +12,8 @@ pub mod apply;
 pub mod caller;
 pub mod chain;
 pub mod command;
+#[cfg(test)]
+mod fixture;
 pub mod outcome;
 mod overlay;
 pub mod query;
