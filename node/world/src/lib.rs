@@ -7,6 +7,7 @@
 //! Never here: an implementation of any of it.
 
 pub mod clock;
+pub mod conformance;
 pub mod disk;
 pub mod fetch;
 pub mod net;
@@ -38,7 +39,10 @@ pub struct World(Arc<Parts>);
 
 impl World {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new_cyclic(|world| {
+            let net = Box::new(net::Adopting::new(parts.net, world.clone()));
+            Parts { net, ..parts }
+        }))
     }
 
     /// Monotonic time.

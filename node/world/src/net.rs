@@ -3,12 +3,13 @@
 //! Messages travel in classes that do not starve one another. A message whose reply is lost looks
 //! like silence until its limit; the sender never learns whether it was handled.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use node_base::{Duration, NodeId};
 
-use crate::task::BoxFuture;
+use crate::task::{BoxFuture, Task};
+use crate::{Parts, World};
 
 /// What a message is about, and so which way it takes and who may overtake it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -63,7 +64,8 @@ pub enum NetError {
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-/// What a node does with messages of one class.
+/// What a node does with messages of one class. The future is a task of the handler's node; it may be
+/// dropped once the time for the message is over or its sender is gone.
 pub trait Handler: Send + Sync {
     fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>>;
 }
@@ -81,4 +83,63 @@ pub trait Net: Send + Sync {
 
     /// Has messages of `class` handled from now on; before, they are refused.
     fn serve(&self, class: Class, handler: Arc<dyn Handler>);
+}
+
+/// Has every message handled as a task of the world that serves it, whoever receives it: so that
+/// [`current`](crate::task::current) answers there, and a panic ends that one message.
+pub(crate) struct Adopting {
+    net: Box<dyn Net>,
+    world: Weak<Parts>,
+}
+
+impl Adopting {
+    pub(crate) fn new(net: Box<dyn Net>, world: Weak<Parts>) -> Self {
+        Self { net, world }
+    }
+}
+
+impl Net for Adopting {
+    fn call(
+        &self,
+        to: Peer,
+        class: Class,
+        request: Bytes,
+        limit: Duration,
+    ) -> BoxFuture<Result<Bytes, NetError>> {
+        self.net.call(to, class, request, limit)
+    }
+
+    fn serve(&self, class: Class, handler: Arc<dyn Handler>) {
+        self.net.serve(class, Arc::new(Adopted { handler, world: self.world.clone() }));
+    }
+}
+
+struct Adopted {
+    handler: Arc<dyn Handler>,
+    world: Weak<Parts>,
+}
+
+/// Ends its task when nobody waits for it any more.
+struct Bound<T>(Task<T>);
+
+impl<T> Drop for Bound<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Handler for Adopted {
+    fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
+        let Some(world) = self.world.upgrade().map(World) else {
+            let ended = Refusal("the node has ended".to_owned());
+            return Box::pin(std::future::ready(Err(ended)));
+        };
+        let handler = Arc::clone(&self.handler);
+        let task = world.spawn(async move { handler.handle(from, request).await });
+        Box::pin(async move {
+            let mut bound = Bound(task);
+            let output = (&mut bound.0).await;
+            output.unwrap_or_else(|ended| Err(Refusal(ended.to_string())))
+        })
+    }
 }

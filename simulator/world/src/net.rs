@@ -88,6 +88,11 @@ pub(crate) fn address(node: NodeId) -> String {
     format!("node-{node}")
 }
 
+/// The node that a pretend address leads to.
+fn resident(address: &str) -> Option<NodeId> {
+    address.strip_prefix("node-")?.parse().ok().map(NodeId)
+}
+
 /// One way of one message.
 #[derive(Clone)]
 struct Flight {
@@ -142,7 +147,8 @@ type Answer = Result<Bytes, NetError>;
 
 struct Message {
     flight: Flight,
-    address: String,
+    /// Whom the sender thinks it speaks to.
+    meant: NodeId,
     class: Class,
     request: Bytes,
     limit: Duration,
@@ -159,8 +165,8 @@ impl Message {
             let refused = NetError::Unreachable("connection refused".to_owned());
             return self.answer(Err(refused)).await;
         };
-        if self.address != address(self.flight.to) {
-            let misled = Refusal(format!("this is not node {}", self.flight.to));
+        if self.meant != self.flight.to {
+            let misled = Refusal(format!("this is not node {}", self.meant));
             return self.answer(Err(NetError::Refused(misled))).await;
         }
         // The handling dies with the receiver; the reply, once sent, does not.
@@ -231,24 +237,27 @@ impl Outside {
             let answer = self.handle(self.node(), class, request, limit).await;
             return answer.unwrap_or(Err(NetError::Elapsed));
         }
+        let Some(resident) = resident(&to.address) else {
+            return Err(NetError::Unreachable(format!("'{}' is no address", to.address)));
+        };
         let (answers, mut answered) = mpsc::unbounded_channel();
         let flight = Flight {
             shared: Arc::clone(&self.shared),
             number: self.shared.network.next_message(),
             from: self.node(),
-            to: to.node,
+            to: resident,
         };
         self.line(format_args!(
             "send {} {} {} {}",
             flight.number,
-            to.node,
+            resident,
             class.name(),
             Digest(&request)
         ));
         for span in flight.copies(true) {
             let message = Message {
                 flight: flight.clone(),
-                address: to.address.clone(),
+                meant: to.node,
                 class,
                 request: request.clone(),
                 limit,
