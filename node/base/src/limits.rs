@@ -32,6 +32,20 @@ pub const DEPTH_MAX: usize = 128;
 /// Entries of permission on one item.
 pub const ACL_ENTRIES_MAX: usize = 1_000;
 
+/// Members of one share, users of one group, groups of one user.
+pub const SHARE_MEMBERS_MAX: usize = 10_000;
+pub const GROUP_MEMBERS_MAX: usize = 100_000;
+pub const USER_GROUPS_MAX: usize = 1_000;
+/// Invitations of one share that nobody has answered.
+pub const INVITATIONS_MAX: usize = 1_000;
+/// An e-mail address, an issuer's `sub`, a display name, a description or a message, in bytes.
+pub const EMAIL_MAX: usize = 254;
+pub const SUBJECT_MAX: usize = 512;
+pub const DISPLAY_NAME_MAX: usize = 255;
+pub const DESCRIPTION_MAX: usize = 4_096;
+/// An idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_MAX: usize = 255;
+
 /// A JSON body, and one that carries lists of chunks or changes.
 pub const JSON_MAX: usize = 4 << 20;
 pub const JSON_LIST_MAX: usize = 16 << 20;

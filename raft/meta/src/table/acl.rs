@@ -14,6 +14,8 @@ tables! {
     /// The items of a share that have entries of their own or do not inherit: who must look closer
     /// than at the root looks at these.
     Listed(41, "listed"): (TenantId, ShareId, ItemId) => ();
+    /// The lists that name somebody. A row may outlive its list's item: who reads looks twice.
+    Named(42, "named"): (TenantId, Trustee, Target) => ();
 }
 
 /// What a list belongs to: a share's root, a folder or a file.
@@ -56,6 +58,39 @@ pub enum Trustee {
     CreatorOwner,
 }
 
+impl Part for Trustee {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::User(user) => (0, user.to_bytes()),
+            Self::Group(group) => (1, group.to_bytes()),
+            Self::Everyone => (2, [0; 16]),
+            Self::CreatorOwner => (3, [0; 16]),
+        };
+        bytes.push(kind);
+        bytes.extend(id);
+    }
+
+    fn read(reader: &mut KeyReader<'_>) -> Option<Self> {
+        use node_base::{GroupId, UserId};
+        match (reader.array()?, reader.array()?) {
+            ([0], id) => Some(Self::User(UserId::from_bytes(id))),
+            ([1], id) => Some(Self::Group(GroupId::from_bytes(id))),
+            ([2], _) => Some(Self::Everyone),
+            ([3], _) => Some(Self::CreatorOwner),
+            _ => None,
+        }
+    }
+}
+
+impl From<Principal> for Trustee {
+    fn from(principal: Principal) -> Self {
+        match principal {
+            Principal::User(user) => Self::User(user),
+            Principal::Group(group) => Self::Group(group),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect {
     Deny,
@@ -74,11 +109,20 @@ pub struct Entry {
     pub id: AceId,
     pub trustee: Trustee,
     pub effect: Effect,
-    /// What it names. For a copied membership the member's role decides, and this is empty.
+    /// What it names. For a copied membership the member's role decides, and this is empty (but in
+    /// a [`ListBefore`](super::change::ListBefore), where it says what the membership gave).
     pub permissions: PermissionSet,
     pub applies_to: AppliesTo,
     /// 0 for an entry made here, n for one copied from n levels up.
     pub layer: u16,
-    /// A copy of this principal's membership in the share: removed, expired or re-roled with it.
-    pub membership: Option<Principal>,
+    /// A copy of a membership: removed, expired or re-roled with it.
+    pub membership: Option<Membership>,
+}
+
+/// What a copied entry stands for. It means nothing where the item has moved to another share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Membership {
+    pub share: ShareId,
+    /// Whose membership; nothing for what everybody may do in a public share.
+    pub principal: Option<Principal>,
 }

@@ -1,6 +1,8 @@
 //! The change log: per share, numbered without gaps; and per tenant, for those who follow all.
 
-use node_base::{ChangeId, DeviceId, Name, ShareId, TenantId, Timestamp, UserId, VersionId};
+use node_base::{
+    ChangeId, DeviceId, GroupId, Name, ShareId, TenantId, Timestamp, UserId, VersionId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::acl::{Entry, Target};
@@ -57,8 +59,25 @@ pub struct Change {
     pub before: Option<ListBefore>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How the rights on one target were before a change of them.
+///
+/// For a share's root, an entry with a `membership` says what that membership gave before (an empty
+/// mask: it did not exist); memberships that no entry speaks of are as they are now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ListBefore {
     pub entries: Vec<Entry>,
     pub inherits: bool,
+    /// The item's owner before, where the change was of the owner.
+    pub owner: Option<UserId>,
+    /// Who joined or left a group, where that was the change.
+    pub grouping: Option<Grouping>,
+}
+
+/// A user that joined or left a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grouping {
+    pub user: UserId,
+    pub group: GroupId,
+    /// Whether the user was in it before.
+    pub was_in: bool,
 }
