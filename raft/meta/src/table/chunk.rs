@@ -13,6 +13,10 @@ tables! {
     Condemned(72, "condemned"): (u64, TenantId, Sha256) => ();
     /// Chunks that are gone from the tables, by the log index of their reaping: drives delete these.
     Reaped(73, "reaped"): (u64, TenantId, Sha256, Generation) => Timestamp;
+    /// Generations that no commit may name any more though their writer is open: drives have
+    /// deleted them, or may at any time. Without this a commit that comes twice could take up
+    /// bytes that are gone.
+    Spent(74, "spent"): (Generation,) => ();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

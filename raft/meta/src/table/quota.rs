@@ -1,6 +1,6 @@
 //! Quotas, and what counts against them.
 
-use node_base::{GroupId, PartnerId, QuotaId, ShareId, TenantId, Timestamp, UserId};
+use node_base::{Duration, GroupId, PartnerId, QuotaId, ShareId, TenantId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::key::{KeyReader, Part};
@@ -65,9 +65,41 @@ pub struct Quota {
     pub warning_thresholds: [u8; 3],
     pub grace_period_days: u32,
     pub grace_extra_percent: u32,
+    /// Since when more is used than the limit; nothing while it is not.
     pub grace_started_at: Option<Timestamp>,
     pub exempt: bool,
     pub exempt_reason: Option<String>,
+}
+
+impl Quota {
+    /// A hard limit with everything else as it is unless somebody sets it.
+    pub fn hard(id: QuotaId, limit_bytes: u64) -> Self {
+        Self {
+            id,
+            limit_bytes,
+            limit_type: LimitType::Hard,
+            warning_thresholds: [70, 85, 95],
+            grace_period_days: 7,
+            grace_extra_percent: 10,
+            grace_started_at: None,
+            exempt: false,
+            exempt_reason: None,
+        }
+    }
+
+    /// Up to where writes are taken at `now`, if it is not exempt.
+    pub fn ceiling(&self, now: Timestamp) -> u64 {
+        let grace = Duration::from_secs(u64::from(self.grace_period_days) * 24 * 3600);
+        let is_over = |started: Timestamp| now >= started.after(grace);
+        match self.limit_type {
+            LimitType::Soft if !self.grace_started_at.is_some_and(is_over) => {
+                let extra = u128::from(self.limit_bytes) * u128::from(self.grace_extra_percent);
+                let extra = u64::try_from(extra / 100).unwrap_or(u64::MAX);
+                self.limit_bytes.saturating_add(extra)
+            }
+            LimitType::Soft | LimitType::Hard => self.limit_bytes,
+        }
+    }
 }
 
 /// Logical bytes: every version counts whole, trash and old versions too.

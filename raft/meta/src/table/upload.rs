@@ -1,7 +1,7 @@
 //! Upload sessions and writer leases: the right to write bytes that a later commit will name.
 
 use node_base::{
-    FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId, VersionId,
+    FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId, VersionId, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,12 @@ tables! {
     Wants(61, "wants"): (TenantId, UploadId, Sha256) => Want;
     /// Write ids that are open, by their agreed number. A number that is not here is closed.
     Writers(62, "writers"): (u64,) => Writer;
+    /// When a session is to be looked at next: to expire it, or to forget one that has ended. It may
+    /// have been active meanwhile; then the row moves on.
+    UploadsDue(63, "uploads_due"): (Timestamp, TenantId, UploadId) => ();
+    /// Manifests that nobody holds any more, with the wants of a session that gave up: to be
+    /// released page by page.
+    Dropped(64, "dropped"): (TenantId, UploadId) => ();
 }
 
 /// A session. Its pages are those of the manifest with the same id.
@@ -29,7 +35,7 @@ pub struct Upload {
     /// What has been declared (by content) or has arrived (fixed): chunks and their bytes.
     pub chunks: u64,
     pub bytes: u64,
-    /// How many different chunks are still wanted.
+    /// How many are still wanted: different chunks (by content), or indexes (fixed).
     pub wanted: u64,
     pub mime_type: Option<String>,
     /// The whole file's, as the client gave it.
@@ -37,8 +43,16 @@ pub struct Upload {
     pub client_modified_at: Option<Timestamp>,
     pub executable: bool,
     pub created_at: Timestamp,
+    /// When chunks were last declared or came, or the session ended.
     pub active_at: Timestamp,
     pub state: UploadState,
+}
+
+impl Upload {
+    /// When it expires if nothing more comes, or is forgotten if it has ended.
+    pub fn expires_at(&self) -> Timestamp {
+        self.active_at.after(limits::UPLOAD_IDLE_MAX)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +72,7 @@ pub enum Cutting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UploadState {
     Open,
-    Completed { file: FileId, version: VersionId },
+    Completed { file: FileId, version: VersionId, number: u32 },
     Aborted,
     Expired,
 }
@@ -66,8 +80,11 @@ pub enum UploadState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Want {
     pub size: u32,
-    /// Where in the file it stands, ascending.
-    pub indexes: Vec<u64>,
+    /// Where in the file it stands first.
+    pub first: u64,
+    /// How often the file names it: so many references it gets when it comes. Until then it has
+    /// none of this session's.
+    pub count: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
