@@ -1,1 +1,19 @@
-//! The real outside: clock, entropy, files, gRPC and QUIC.
+//! The real outside: the machine's clock, entropy, files, sockets and threads, and gRPC to other
+//! nodes.
+//!
+//! Binaries build a [`RealWorld`] and hand the [`World`](node_world::World) in it to whatever runs;
+//! nothing else in the project touches the machine.
+//!
+//! Never here: users, files of a share, chunks, any rule.
+
+mod cause;
+mod clock;
+mod disk;
+mod fetch;
+mod grpc;
+mod listen;
+mod task;
+mod world;
+
+pub use listen::{ListenError, Listener, listen};
+pub use world::RealWorld;
