@@ -1,3 +1,67 @@
-//! Chores: ci, bench, release, spec.
+//! Chores: what runs every test, and what measures.
+//!
+//! `cargo xtask` alone lists them. Started before anything else is built, therefore made of little:
+//! the standard library and JSON.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for people, outside the product: it runs programs and tells what they did"
+)]
 
-fn main() {}
+mod bench;
+mod ci;
+mod failure;
+mod project;
+mod python;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+use project::Project;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  ci                        check the form, lint, build, and run every test
+  python                    make target/python, the tools that tests use from Python
+  bench [--yardsticks] [--only SCENARIO]... [--shrink N]
+                            measure against yardsticks taken in the same run;
+                            a table, and JSON in target/bench.json
+                            scenarios: large, delta, small, requests
+
+example: cargo xtask bench --only delta";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chore = arguments.first().map(String::as_str);
+    let rest = arguments.get(1..).unwrap_or_default();
+    let done = match chore {
+        None | Some("help" | "-h" | "--help") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some("ci") if rest.is_empty() => Project::find().and_then(|project| ci::run(&project)),
+        Some("python") if rest.is_empty() => Project::find().and_then(|project| {
+            let folder = python::prepare(&project)?;
+            println!("{}", folder.display());
+            Ok(())
+        }),
+        Some("bench") => {
+            bench::Options::read(rest).and_then(|options| bench::run(&Project::find()?, &options))
+        }
+        Some(_) => Err(Failure::Usage),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage) => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Every check and every test, in the order in which they are cheap to fail.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::project::{self, Project, cargo, describe};
+use crate::python;
+
+struct Step {
+    name: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// All select the whole workspace, so that cargo unifies features once and builds each crate once.
+const STEPS: [Step; 4] = [
+    Step { name: "form", arguments: &["fmt", "--all", "--check"] },
+    Step {
+        name: "lints",
+        arguments: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    },
+    // Black-box tests start the binaries, and cargo builds those of another package for nobody.
+    Step { name: "binaries", arguments: &["build", "--workspace", "--bins", "--locked"] },
+    Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
+];
+
+fn run_steps<'a>(
+    commands: impl IntoIterator<Item = (&'a str, Command)>,
+) -> Result<Vec<(&'a str, Duration)>, Failure> {
+    let mut took = Vec::new();
+    for (name, mut command) in commands {
+        println!("== {name}: {}", describe(&command));
+        let start = Instant::now();
+        let done = project::run(&mut command);
+        let span = start.elapsed();
+        if let Err(failure) = done {
+            println!(
+                "== {name}: FAILED after {:.1} s; nothing after it was run",
+                span.as_secs_f64()
+            );
+            return Err(failure);
+        }
+        println!("== {name}: {:.1} s", span.as_secs_f64());
+        took.push((name, span));
+    }
+    Ok(took)
+}
+
+pub(crate) fn run(project: &Project) -> Result<(), Failure> {
+    let start = Instant::now();
+    println!("== python tools: tests/xtask/python.txt");
+    let programs = OsString::from(python::prepare(project)?);
+    println!("== python tools: {:.1} s", start.elapsed().as_secs_f64());
+    let commands = STEPS.iter().map(|step| {
+        let mut command = cargo(step.arguments);
+        command.current_dir(&project.root).env(python::VARIABLE, &programs);
+        (step.name, command)
+    });
+    let took = run_steps(commands)?;
+    let parts: Vec<String> =
+        took.iter().map(|(name, span)| format!("{name} {:.0} s", span.as_secs_f64())).collect();
+    println!("== all passed in {:.0} s: {}", start.elapsed().as_secs_f64(), parts.join(", "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Command {
+        let mut parts = line.split(' ');
+        let mut command = Command::new(parts.next().expect("a program"));
+        command.args(parts);
+        command
+    }
+
+    #[test]
+    fn the_first_failure_ends_it() {
+        let mut started = Vec::new();
+        let lines = ["true", "false", "true"];
+        let commands = lines.iter().map(|line| {
+            started.push(*line);
+            (*line, command(line))
+        });
+        let failure = run_steps(commands).expect_err("the second one fails");
+        assert!(matches!(&failure, Failure::Exit { command, .. } if command == "false"));
+        assert_eq!(started, ["true", "false"]);
+    }
+
+    #[test]
+    fn every_step_is_timed() {
+        let took = run_steps([("a", command("true")), ("b", command("true"))]).expect("both pass");
+        assert_eq!(took.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b"]);
+    }
+}
