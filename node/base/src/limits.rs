@@ -18,6 +18,11 @@ pub const STRIPE_MIN: usize = 64 << 10;
 pub const MANIFEST_PAGE: usize = 128;
 /// Chunks declared by one call to an upload session.
 pub const DECLARED_CHUNKS_MAX: usize = 10_000;
+/// Chunks of one upload: as many as this, and one more for each so many bytes of the file.
+pub const UPLOAD_CHUNKS_MIN: u64 = 100_000;
+pub const UPLOAD_BYTES_PER_CHUNK: u64 = 4_096;
+/// A media type, in bytes.
+pub const MIME_TYPE_MAX: usize = 255;
 /// Bytes in one batch of chunks, and in one batch of small files.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
 /// Files in one batch, changes in one apply.
@@ -83,3 +88,4 @@ const _: () = assert!(JSON_LIST_MAX <= COMMAND_MAX, "what is declared in one cal
 const _: () = assert!(COMMAND_MAX < MESSAGE_MAX && CHUNK_MAX < MESSAGE_MAX);
 const _: () =
     assert!(DEPTH_MAX * 2 < PATH_MAX, "the deepest path of shortest names can be written");
+const _: () = assert!(UPLOAD_BYTES_PER_CHUNK <= CDC_MIN as u64, "cutting never meets the limit");

@@ -1,1 +1,4 @@
 //! Questions to the tables: everything that is read and not agreed anew.
+
+pub mod chunk;
+pub mod upload;

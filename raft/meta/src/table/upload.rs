@@ -72,7 +72,13 @@ pub enum Cutting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UploadState {
     Open,
-    Completed { file: FileId, version: VersionId, number: u32 },
+    /// Its content was taken for something else than a version of a file: it is used up.
+    Taken,
+    Completed {
+        file: FileId,
+        version: VersionId,
+        number: u32,
+    },
     Aborted,
     Expired,
 }

@@ -1,0 +1,1 @@
+//! Sessions, told as short stories.
