@@ -1,0 +1,118 @@
+//! Checks inside a step of applying, with the refusal each failure deserves.
+
+use node_base::{PartnerId, Permission};
+
+use super::{Verdict, Viewer};
+use crate::apply::audit::{self, Draft};
+use crate::apply::{Step, Stop};
+use crate::caller::Scope;
+use crate::chain::Chain;
+use crate::outcome::{Noun, Refusal};
+use crate::table::audit::{Category, Severity};
+use crate::table::item::ItemId;
+use crate::table::people::{AdminRole, Tenants, Users};
+use crate::table::{self};
+
+/// What the thing at the bottom of a chain is called.
+pub(crate) fn noun(chain: &Chain) -> Noun {
+    match chain.items.first() {
+        None => Noun::Share,
+        Some((ItemId::Folder(_), _)) => Noun::Folder,
+        Some((ItemId::File(_), _)) => Noun::File,
+    }
+}
+
+/// The text of the id of the thing at the bottom of a chain.
+fn resource(chain: &Chain) -> String {
+    match chain.items.first() {
+        None => chain.share_id.to_string(),
+        Some((ItemId::Folder(folder), _)) => folder.to_string(),
+        Some((ItemId::File(file), _)) => file.to_string(),
+    }
+}
+
+/// Goes on only if the caller has the permission on the thing at the bottom of the chain.
+///
+/// Refused as if it were not there when the caller has none on it. A pass that the lists alone
+/// would not have given is recorded.
+pub(crate) fn require(
+    step: &mut Step<'_>,
+    chain: &Chain,
+    permission: Permission,
+) -> Result<(), Stop> {
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    let verdict = viewer.verdict(step.reader(), chain)?;
+    require_verdict(step, verdict, chain, permission)
+}
+
+/// The same for a verdict that is known already.
+pub(crate) fn require_verdict(
+    step: &mut Step<'_>,
+    verdict: Verdict,
+    chain: &Chain,
+    permission: Permission,
+) -> Result<(), Stop> {
+    if verdict.mask().is_empty() {
+        return Err(Refusal::NotFound(noun(chain)).into());
+    }
+    if !verdict.mask().contains(permission) {
+        return Err(match (verdict.uncapped().contains(permission), permission) {
+            (false, _) => Refusal::PermissionDenied,
+            (true, Permission::Read) => Refusal::ScopeMissing(Scope::FilesRead),
+            (true, _) => Refusal::ScopeMissing(Scope::FilesWrite),
+        }
+        .into());
+    }
+    if verdict.is_override(permission) {
+        let draft = Draft {
+            category: Category::Authorization,
+            severity: Severity::Warning,
+            action: "permission.overridden",
+            resource: Some(resource(chain)),
+            payload: vec![("permission", permission.name().to_owned())],
+        };
+        audit::record(step, step.user()?.tenant, draft)?;
+    }
+    Ok(())
+}
+
+/// Goes on only if the caller's token has the scope and its stored role is at least this.
+fn require_role(step: &Step<'_>, scope: Scope, least: AdminRole) -> Result<(), Stop> {
+    let caller = step.user()?;
+    if !caller.scopes.contains(scope) {
+        return Err(Refusal::ScopeMissing(scope).into());
+    }
+    let user = table::get::<Users>(step.reader(), &(caller.tenant, caller.user))?;
+    match user.and_then(|user| user.admin_role) {
+        Some(role) if role >= least => Ok(()),
+        _ => Err(Refusal::RoleMissing.into()),
+    }
+}
+
+/// Goes on only for an administrator with the tenant's scope.
+pub(crate) fn require_admin(step: &Step<'_>) -> Result<(), Stop> {
+    require_role(step, Scope::TenantAdmin, AdminRole::TenantAdmin)
+}
+
+/// Goes on only for who administers this partner, or, without one, all of them.
+pub(crate) fn require_partner_admin(
+    step: &Step<'_>,
+    partner: Option<PartnerId>,
+) -> Result<(), Stop> {
+    let all = require_role(step, Scope::AdminAll, AdminRole::SuperAdmin);
+    let Some(partner) = partner.filter(|_| all.is_err()) else { return all };
+    require_role(step, Scope::PartnerAdmin, AdminRole::PartnerAdmin)?;
+    let tenant = table::get::<Tenants>(step.reader(), &(step.user()?.tenant,))?;
+    match tenant {
+        Some(tenant) if tenant.partner == partner => Ok(()),
+        _ => Err(Refusal::NotFound(Noun::Partner).into()),
+    }
+}
+
+/// Goes on only if the caller named this revision, or none at all (`If-Match`).
+pub(crate) fn require_revision(step: &Step<'_>, revision: u64) -> Result<(), Refusal> {
+    match step.if_revision {
+        Some(revisions) if !revisions.contains(&revision) => Err(Refusal::PreconditionFailed),
+        _ => Ok(()),
+    }
+}
