@@ -52,7 +52,8 @@ pub(crate) fn workspace() -> &'static Workspace {
 }
 
 fn ask_cargo() -> Value {
-    let output = Command::new(env!("CARGO"))
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(tree::root())
         .output()

@@ -13,8 +13,19 @@ struct Step {
     arguments: &'static [&'static str],
 }
 
-/// All select the whole workspace, so that cargo unifies features once and builds each crate once.
-const STEPS: [Step; 4] = [
+impl Step {
+    fn command(&self, project: &Project) -> (&'static str, Command) {
+        let mut command = cargo(self.arguments);
+        command.current_dir(&project.root);
+        (self.name, command)
+    }
+}
+
+/// What needs nothing but the sources.
+///
+/// These steps and the later ones select the whole workspace, so that cargo unifies features once
+/// and no crate is built twice for a difference in them.
+const READING: [Step; 2] = [
     Step { name: "form", arguments: &["fmt", "--all", "--check"] },
     Step {
         name: "lints",
@@ -29,6 +40,10 @@ const STEPS: [Step; 4] = [
             "warnings",
         ],
     },
+];
+
+/// What needs the tools from Python as well.
+const RUNNING: [Step; 2] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     Step { name: "binaries", arguments: &["build", "--workspace", "--bins", "--locked"] },
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
@@ -58,15 +73,19 @@ fn run_steps<'a>(
 
 pub(crate) fn run(project: &Project) -> Result<(), Failure> {
     let start = Instant::now();
-    println!("== python tools: tests/xtask/python.txt");
+    let mut took = run_steps(READING.iter().map(|step| step.command(project)))?;
+
+    println!("== python tools: as in tests/xtask/python.txt");
+    let before = Instant::now();
     let programs = OsString::from(python::prepare(project)?);
-    println!("== python tools: {:.1} s", start.elapsed().as_secs_f64());
-    let commands = STEPS.iter().map(|step| {
-        let mut command = cargo(step.arguments);
-        command.current_dir(&project.root).env(python::VARIABLE, &programs);
-        (step.name, command)
+    took.push(("python tools", before.elapsed()));
+
+    let commands = RUNNING.iter().map(|step| {
+        let (name, mut command) = step.command(project);
+        command.env(python::VARIABLE, &programs);
+        (name, command)
     });
-    let took = run_steps(commands)?;
+    took.extend(run_steps(commands)?);
     let parts: Vec<String> =
         took.iter().map(|(name, span)| format!("{name} {:.0} s", span.as_secs_f64())).collect();
     println!("== all passed in {:.0} s: {}", start.elapsed().as_secs_f64(), parts.join(", "));

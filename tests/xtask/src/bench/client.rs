@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -18,6 +18,8 @@ const USER: &str = "bench@example.org";
 /// A node of its own with a fresh data directory; ends when dropped.
 pub(crate) struct Node {
     child: Child,
+    /// Open as long as the node runs: a program whose reader is gone fails when it prints.
+    printed: Option<BufReader<ChildStdout>>,
     pub(crate) url: String,
     pub(crate) token: String,
     client: PathBuf,
@@ -38,15 +40,18 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(Failure::io(describe(&command)))?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it was asked for above");
-        BufReader::new(stdout).read_line(&mut line).map_err(Failure::io(describe(&command)))?;
+        let printed = child.stdout.take().map(BufReader::new);
         let mut node = Self {
             child,
+            printed,
             url: String::new(),
             token: String::new(),
             client: binaries.join("scaidrive"),
         };
+        let mut line = String::new();
+        if let Some(printed) = &mut node.printed {
+            printed.read_line(&mut line).map_err(Failure::io(describe(&command)))?;
+        }
         node.url = ready_url(&line).ok_or_else(|| Failure::Answer {
             from: describe(&command),
             wanted: "a ready line with its HTTP address",
@@ -171,6 +176,8 @@ fn ready_url(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -179,6 +186,26 @@ mod tests {
         assert_eq!(ready_url(line).as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(ready_url(r#"{"url":"http://a","b":"http://b"}"#).as_deref(), Some("http://a"));
         assert_eq!(ready_url("ready"), None);
+    }
+
+    #[test]
+    fn the_binaries_are_called_by_their_manual() {
+        let folder = std::env::temp_dir().join(format!("xtask-client-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a scratch folder");
+        let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-in.sh");
+        for name in ["scaidrived", "scaidrive"] {
+            symlink(&stand_in, folder.join(name)).expect("a fresh folder takes a link");
+        }
+        let node = Node::start(&folder, &folder).expect("it says where it is");
+        assert!(matches!(node.peak_memory(), Ok(Figure::Bytes(1..))));
+        let client = node.client(folder.join("home"));
+        assert_eq!(client.share().expect("there is one"), "shr_1");
+        let transfer = client.transfer(&["put", "a", "b"]).expect("it is signed in");
+        assert_eq!((transfer.sent, transfer.received), (Figure::Bytes(5), Figure::Bytes(7)));
+        let refused = client.ask(&["put"]).expect_err("it is not called so");
+        assert!(refused.to_string().contains("unexpected: put --json"), "{refused}");
+        drop(node);
+        fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]
