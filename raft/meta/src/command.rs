@@ -31,6 +31,16 @@ pub enum Command {
     Upkeep(Upkeep),
 }
 
+impl Command {
+    /// The device whose changes these are.
+    pub fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Sync(SyncCommand::Apply { device, .. }) => Some(device),
+            _ => None,
+        }
+    }
+}
+
 /// Partners, tenants, users, groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum People {

@@ -48,6 +48,12 @@ pub enum Answer {
         results: Vec<BatchResult>,
         superfluous: Vec<(Sha256, Generation)>,
     },
+    /// A commit whose base version is not current: the content is kept in a conflict.
+    Conflicted {
+        conflict: ConflictId,
+        row: Conflict,
+        superfluous: Vec<(Sha256, Generation)>,
+    },
     /// In the order of the changes of the command.
     Sync {
         results: Vec<SyncResult>,

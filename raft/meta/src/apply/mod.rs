@@ -18,7 +18,7 @@ pub(crate) mod sync;
 pub(crate) mod upkeep;
 pub(crate) mod upload;
 
-use node_base::{IdSeed, TenantId, Timestamp, UserId};
+use node_base::{DeviceId, IdSeed, TenantId, Timestamp, UserId};
 
 use crate::caller::{Caller, Proposal, UserCaller};
 use crate::command::Command;
@@ -57,6 +57,8 @@ pub(crate) struct Step<'a> {
     pub(crate) now: Timestamp,
     pub(crate) caller: &'a Caller,
     pub(crate) if_revision: Option<&'a [u64]>,
+    /// The device that a command speaks for, where it says so.
+    pub(crate) device: Option<&'a DeviceId>,
     seed: IdSeed,
     ids_given: u64,
 }
@@ -98,6 +100,7 @@ impl Step<'_> {
             now: self.now,
             caller: self.caller,
             if_revision: self.if_revision,
+            device: self.device,
             seed: self.seed,
             ids_given: self.ids_given,
         };
@@ -127,6 +130,7 @@ pub fn apply(
         now,
         caller: &proposal.caller,
         if_revision: proposal.if_revision.as_deref(),
+        device: proposal.command.device(),
         seed: proposal.seed,
         ids_given: 0,
     };

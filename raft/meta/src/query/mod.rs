@@ -2,3 +2,6 @@
 
 pub mod chunk;
 pub mod upload;
+
+pub(crate) mod children;
+pub mod item;

@@ -24,6 +24,22 @@ tables! {
     ManifestPages(36, "manifest_pages"): (TenantId, UploadId, u32) => ManifestPage;
     /// Children that are in the trash, by the folder they were in: `include_deleted` lists them.
     TrashedChildren(37, "trashed_children"): (TenantId, ShareId, Parent, ItemId) => ();
+    /// How far a folder's content reaches below it, so that a move need not look at all of it. It
+    /// grows with what is put there and may err high; no row for a folder that was always empty.
+    Extents(38, "extents"): (TenantId, FolderId) => Extent;
+    /// What is in the trash, oldest first.
+    TrashByAge(39, "trash_by_age"): (TenantId, ShareId, Timestamp, ItemId) => ();
+    /// Versions that are not current, by when they ceased to be.
+    VersionsByAge(45, "versions_by_age"): (TenantId, ShareId, Timestamp, FileId, u32) => ();
+}
+
+/// The longest way down from a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Extent {
+    /// Folders on it, this one counted.
+    pub levels: u32,
+    /// Bytes of the names below this folder on it, a separator before each.
+    pub bytes: u32,
 }
 
 /// A folder or a file.
