@@ -1,7 +1,38 @@
 //! Gets commands agreed, applied in order, and read consistently.
+//!
+//! [`Raft`] is one node's part of the agreement: [`Raft::propose`] has a command agreed and applied,
+//! [`Raft::query`] reads the tables. Behind it stand openraft, a log and tables of our own on the
+//! world's drives, and messages of our own between the nodes. openraft is known in this package
+//! alone, and nothing it encodes is stored or sent.
+//!
+//! - A write is acknowledged once the log holds it durably, on most voters, and it was applied.
+//! - A restarted node never resumes as leader: see [`log`].
+//! - The tables are made durable now and then; the log makes up for the rest.
+//!
+//! Never here: chunks, HTTP, or any rule about files; those of the tables are `raft-meta`'s.
 
+mod batch;
+mod folder;
+mod group;
+mod handle;
 mod log;
+mod machine;
+mod network;
+mod propose;
+mod read;
 mod runtime;
+mod server;
+mod settings;
 mod snapshot;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod types;
+mod wire;
+
+pub use folder::FolderError;
+pub use handle::{Dead, FoundError, MemberError, OpenError, Raft, Status};
+pub use log::LogError;
+pub use propose::ProposeError;
+pub use read::{Consistency, ReadError};
+pub use settings::{EngineKind, Settings};

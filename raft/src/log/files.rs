@@ -88,6 +88,11 @@ impl Files {
         Ok(Recovered { files, facts, places: replay.places, committed: replay.committed })
     }
 
+    /// How many bytes the segments have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
     /// Runs `work`; after its first failure nothing is done any more.
     fn guarded<T>(
         &mut self,
@@ -260,8 +265,7 @@ impl Replay {
     /// Reads a segment. A torn tail of the last one is cut off.
     fn segment(&mut self, segment: &mut Segment, is_last: bool) -> Result<(), LogError> {
         let path: Arc<Path> = Arc::from(segment.path.as_path());
-        let damaged =
-            |offset, why| LogError::Damaged { path: segment.path.clone(), offset, why };
+        let damaged = |offset, why| LogError::Damaged { path: segment.path.clone(), offset, why };
         let mut scan = Scan::new(segment);
         let mut at = START;
         let torn = loop {

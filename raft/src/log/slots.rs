@@ -62,7 +62,9 @@ fn parse(page: &[u8]) -> Option<(u64, Facts)> {
     let count = head.get_u64_le();
     let whole = page.get(4..HEAD.checked_add(length)?)?;
     let good = magic == MAGIC && crc32c::crc32c(whole) == checksum;
-    good.then(|| postcard::from_bytes(&page[HEAD..HEAD + length]).ok()).flatten().map(|f| (count, f))
+    good.then(|| postcard::from_bytes(&page[HEAD..HEAD + length]).ok())
+        .flatten()
+        .map(|f| (count, f))
 }
 
 impl Slots {

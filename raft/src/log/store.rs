@@ -9,14 +9,13 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use node_base::NodeId;
 use node_world::World;
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{
-    AnyError, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError,
-};
+use openraft::{AnyError, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::files::{self, Files};
@@ -41,6 +40,8 @@ struct Memory {
 #[derive(Clone)]
 pub(crate) struct LogStore {
     world: World,
+    /// How many bytes its files have.
+    bytes: Arc<AtomicU64>,
     memory: Arc<Mutex<Memory>>,
     files: Arc<tokio::sync::Mutex<Files>>,
 }
@@ -69,9 +70,15 @@ impl LogStore {
         let memory = Memory { index, queue: Vec::new(), vote, committed };
         Ok(Self {
             world: world.clone(),
+            bytes: Arc::new(AtomicU64::new(recovered.files.bytes())),
             memory: Arc::new(Mutex::new(memory)),
             files: Arc::new(tokio::sync::Mutex::new(recovered.files)),
         })
+    }
+
+    /// How many bytes the files of the log have.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -130,7 +137,9 @@ impl LogStore {
             let output = work(&mut files);
             (files, output)
         };
-        self.world.blocking(work).await
+        let (files, output) = self.world.blocking(work).await;
+        self.bytes.store(files.bytes(), Ordering::Relaxed);
+        (files, output)
     }
 
     async fn save_vote_durably(&self, vote: Vote) -> Result<(), LogError> {

@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 use raft_meta::{Reader, TableError, Writer};
 
+/// All keys are below this: their first byte names a table, and none is named by 255.
+pub(crate) const END: &[u8] = &[0xff];
+
 /// A key and a value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 

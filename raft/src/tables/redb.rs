@@ -185,7 +185,10 @@ impl Replacement for Redb {
 
 type Bytes = &'static [u8];
 
-fn get(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
+fn get(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, TableError> {
     let value = table.get(key).map_err(engine)?;
     Ok(value.map(|value| value.value().to_vec()))
 }

@@ -76,11 +76,8 @@ impl Sled {
 
     fn new(database: Db, number: u64) -> Result<Self, TableError> {
         let tree = database.open_tree(tree_name(number)).map_err(engine)?;
-        let shared = Shared {
-            rows: Rows(tree),
-            next_reader: AtomicU64::new(0),
-            readers: Mutex::default(),
-        };
+        let shared =
+            Shared { rows: Rows(tree), next_reader: AtomicU64::new(0), readers: Mutex::default() };
         Ok(Self { database, number, shared: Arc::new(shared) })
     }
 }

@@ -1,0 +1,148 @@
+//! The folder of the agreement: whose it is, and that nobody else has it open.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf, BufMut};
+use node_base::NodeId;
+use node_world::{Disk, OpenMode, World};
+
+const MAGIC: &[u8; 8] = b"SdRftDir";
+const VERSION: u32 = 1;
+const LEN: usize = 48;
+const FILE: &str = "format";
+const LOCK: &str = "lock";
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("cannot {action} {}", path.display())]
+    Disk { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is in use by another process", path.display())]
+    InUse { path: PathBuf },
+    #[error("{} holds something that is not the agreed data of a node", path.display())]
+    NotOurs { path: PathBuf },
+    #[error("{} is of format {found}, written by a newer version; this one knows up to {known}",
+        path.display())]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("{} belongs to node {found}, not to node {asked}", path.display())]
+    OtherNode { path: PathBuf, found: NodeId, asked: NodeId },
+}
+
+impl FolderError {
+    fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Disk { action, path: path.to_owned(), source }
+    }
+}
+
+/// The folder, locked for this process until dropped.
+pub(crate) struct Folder {
+    world: World,
+    pub(crate) path: PathBuf,
+    node: NodeId,
+    /// The cluster's number, once the node is of one.
+    pub(crate) cluster: Option<u128>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// The file `format`.
+///
+/// ```text
+///  0  magic    8 bytes "SdRftDir"
+///  8  version  u32     1
+/// 12  checksum u32     CRC-32C of everything else
+/// 16  node     u64
+/// 24  cluster  u128    zero while the node is of none
+/// 40  zero     8 bytes
+/// ```
+fn format(node: NodeId, cluster: Option<u128>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LEN);
+    bytes.extend_from_slice(MAGIC);
+    bytes.put_u32_le(VERSION);
+    bytes.put_u32_le(0);
+    bytes.put_u64_le(node.0);
+    bytes.put_u128_le(cluster.unwrap_or(0));
+    bytes.put_u64_le(0);
+    let checksum = crc32c::crc32c(&bytes);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+impl Folder {
+    /// Opens the folder of `node`, or makes it. Blocks.
+    pub(crate) fn open(world: &World, path: &Path, node: NodeId) -> Result<Self, FolderError> {
+        let disk = world.disk();
+        disk.create_folder(path).map_err(|source| FolderError::disk("make", path, source))?;
+        let lock = disk.lock(&path.join(LOCK)).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => FolderError::InUse { path: path.to_owned() },
+            _ => FolderError::disk("lock", path, source),
+        })?;
+        let mut folder =
+            Self { world: world.clone(), path: path.to_owned(), node, cluster: None, _lock: lock };
+        match folder.read(disk)? {
+            Some(bytes) => folder.cluster = folder.parse(&bytes)?,
+            None => folder.write(None)?,
+        }
+        Ok(folder)
+    }
+
+    /// The file `format`; nothing when the folder is new.
+    fn read(&self, disk: &dyn Disk) -> Result<Option<Vec<u8>>, FolderError> {
+        let path = self.path.join(FILE);
+        let fault = |source| FolderError::disk("read", &path, source);
+        match disk.open(&path, OpenMode::Read) {
+            Ok(file) => {
+                let mut bytes = vec![0; file.len().map_err(fault)?.min(LEN as u64 + 1) as usize];
+                file.read_at(&mut bytes, 0).map_err(fault)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let entries = disk.list(&self.path).map_err(fault)?;
+                let ours = |name: &str| name == LOCK || name == "format.new";
+                if entries.iter().all(|entry| ours(&entry.name)) {
+                    Ok(None)
+                } else {
+                    Err(FolderError::NotOurs { path: self.path.clone() })
+                }
+            }
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Option<u128>, FolderError> {
+        let path = || self.path.join(FILE);
+        let found = (&bytes[8.min(bytes.len())..]).try_get_u32_le().unwrap_or(0);
+        if bytes.starts_with(MAGIC) && found > VERSION {
+            return Err(FolderError::Newer { path: path(), found, known: VERSION });
+        }
+        if bytes.len() != LEN {
+            return Err(FolderError::NotOurs { path: path() });
+        }
+        let node = NodeId((&bytes[16..24]).get_u64_le());
+        let cluster = Some((&bytes[24..40]).get_u128_le()).filter(|cluster| *cluster != 0);
+        if bytes != format(node, cluster) {
+            return Err(FolderError::NotOurs { path: path() });
+        }
+        if node != self.node {
+            return Err(FolderError::OtherNode { path: path(), found: node, asked: self.node });
+        }
+        Ok(cluster)
+    }
+
+    /// Remembers, durably, which cluster the node is of. Blocks.
+    pub(crate) fn write(&mut self, cluster: Option<u128>) -> Result<(), FolderError> {
+        let (path, new) = (self.path.join(FILE), self.path.join("format.new"));
+        let disk = self.world.disk();
+        let write = || -> io::Result<()> {
+            let file = disk.open(&new, OpenMode::Create)?;
+            file.set_len(0)?;
+            file.write_at(&format(self.node, cluster), 0)?;
+            file.sync_data()?;
+            disk.rename(&new, &path)?;
+            disk.sync_folder(&self.path)
+        };
+        write().map_err(|source| FolderError::disk("write", &path, source))?;
+        self.cluster = cluster;
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The way to the other nodes of the group, as openraft wants it.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use node_base::{Duration, NodeId};
+use node_world::{Class, NetError, Peer, World};
+use openraft::error::{
+    Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::{AnyError, OptionalSend, StorageIOError};
+use raft_meta::TableError;
+use tokio::sync::watch;
+
+use crate::snapshot::{Note, SnapshotData, part};
+use crate::tables::{Row, Snapshot};
+use crate::types::{StorageError, Types, Vote, encode_entry};
+use crate::wire::{Consensus, ConsensusReply, Raw, SnapshotPart, WireError, pack, unpack_reply};
+
+/// About how many bytes of rows one piece of a snapshot has.
+const PIECE_BYTES: usize = 1 << 20;
+/// How long a node that cannot be reached is left alone.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(200);
+
+type RpcError = RPCError<u64, String, RaftError<u64>>;
+
+/// Ways to peers.
+pub(crate) struct Network {
+    pub(crate) world: World,
+    pub(crate) cluster: watch::Receiver<Option<u128>>,
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Way;
+
+    async fn new_client(&mut self, target: u64, address: &String) -> Way {
+        let peer = Peer { node: NodeId(target), address: address.clone() };
+        Way { world: self.world.clone(), cluster: self.cluster.clone(), peer }
+    }
+}
+
+/// The way to one peer.
+pub(crate) struct Way {
+    world: World,
+    cluster: watch::Receiver<Option<u128>>,
+    peer: Peer,
+}
+
+/// Why there is no use in a reply.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("the reply does not answer the question")]
+    Unasked,
+    #[error("the node does not know of the pieces before this one")]
+    Interrupted,
+}
+
+impl From<CallError> for RpcError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Net(NetError::Elapsed) => Self::Network(NetworkError::new(&error)),
+            _ => Self::Unreachable(Unreachable::new(&error)),
+        }
+    }
+}
+
+impl Way {
+    async fn ask(
+        &self,
+        message: &Consensus<'_>,
+        limit: Duration,
+    ) -> Result<ConsensusReply, CallError> {
+        let request: Bytes = pack(*self.cluster.borrow(), message);
+        let net = self.world.net();
+        let reply = net.call(self.peer.clone(), Class::Consensus, request, limit).await?;
+        Ok(unpack_reply(&reply)?)
+    }
+
+    /// Sends the rows of a moment of the tables, piece by piece.
+    async fn send_rows(
+        &self,
+        vote: Vote,
+        tables: Box<dyn Snapshot>,
+        limit: Duration,
+    ) -> Result<Vote, SendError> {
+        let transfer = self.world.random();
+        let (mut tables, mut from, mut number) = (tables, Some(Vec::new()), 0);
+        while let Some(start) = from {
+            let (back, piece) = self.piece(tables, start).await;
+            tables = back;
+            let (rows, rest, note) = piece?;
+            let rows = rows.iter().map(|(key, value)| (Raw(key), Raw(value))).collect();
+            let note = note.as_deref().map(Raw);
+            let part = SnapshotPart { vote: vote.into(), transfer, number, rows, note };
+            match self.ask(&Consensus::Snapshot(part), limit).await? {
+                ConsensusReply::PieceTaken => {}
+                ConsensusReply::SnapshotTaken(vote) => return Ok(vote.into()),
+                ConsensusReply::PieceUnknown => return Err(CallError::Interrupted.into()),
+                _ => return Err(CallError::Unasked.into()),
+            }
+            (from, number) = (rest, number + 1);
+        }
+        Err(CallError::Unasked.into())
+    }
+
+    async fn piece(&self, tables: Box<dyn Snapshot>, start: Vec<u8>) -> (Box<dyn Snapshot>, Piece) {
+        self.world
+            .blocking(move || {
+                let piece = read_piece(&*tables, &start);
+                (tables, piece)
+            })
+            .await
+    }
+}
+
+/// Rows, where the rest begins, and with the last rows the note.
+type Piece = Result<(Vec<Row>, Option<Vec<u8>>, Option<Vec<u8>>), TableError>;
+
+fn read_piece(tables: &dyn Snapshot, start: &[u8]) -> Piece {
+    let (rows, rest) = part(tables, start, PIECE_BYTES)?;
+    let note = if rest.is_none() { Some(Note::of(tables)?.encode()) } else { None };
+    Ok((rows, rest, note))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Tables(#[from] TableError),
+}
+
+impl From<SendError> for StreamingError<Types, Fatal<u64>> {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Call(error) => Self::Unreachable(Unreachable::new(&error)),
+            SendError::Tables(error) => {
+                let source = StorageIOError::read_snapshot(None, AnyError::new(&error));
+                Self::StorageError(StorageError::from(source))
+            }
+        }
+    }
+}
+
+impl RaftNetwork<Types> for Way {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        let encoded: Vec<Vec<u8>> = request
+            .entries
+            .iter()
+            .map(|entry| {
+                let mut bytes = Vec::new();
+                encode_entry(entry, &mut bytes);
+                bytes
+            })
+            .collect();
+        let message = Consensus::Append {
+            vote: request.vote.into(),
+            previous: request.prev_log_id.map(Into::into),
+            committed: request.leader_commit.map(Into::into),
+            entries: encoded.iter().map(|bytes| Raw(bytes)).collect(),
+        };
+        match self.ask(&message, option.hard_ttl()).await? {
+            ConsensusReply::Appended => Ok(AppendEntriesResponse::Success),
+            ConsensusReply::AppendedUpTo(last) => {
+                Ok(AppendEntriesResponse::PartialSuccess(last.map(Into::into)))
+            }
+            ConsensusReply::Conflict => Ok(AppendEntriesResponse::Conflict),
+            ConsensusReply::HigherVote(vote) => Ok(AppendEntriesResponse::HigherVote(vote.into())),
+            _ => Err(CallError::Unasked.into()),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<u64>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<u64>, RpcError> {
+        let last = request.last_log_id.map(Into::into);
+        let message = Consensus::Vote { vote: request.vote.into(), last };
+        match self.ask(&message, option.hard_ttl()).await? {
+            ConsensusReply::Vote { vote, granted, last } => {
+                Ok(VoteResponse::new(Vote::from(vote), last.map(Into::into), granted))
+            }
+            _ => Err(CallError::Unasked.into()),
+        }
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: openraft::Snapshot<Types>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
+        let SnapshotData::Reading(tables) = *snapshot.snapshot else {
+            let error = TableError::Invariant("only tables of this node are sent");
+            return Err(SendError::Tables(error).into());
+        };
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_rows(vote, tables, option.hard_ttl()) => {
+                Ok(SnapshotResponse::new(sent?))
+            }
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(UNREACHABLE_PAUSE))
+    }
+}

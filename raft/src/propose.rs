@@ -1,0 +1,188 @@
+//! Proposals: gathered into batches where this node leads, sent to the leader where it does not.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use node_base::Duration;
+use node_base::limits::COMMAND_MAX;
+use node_world::{Class, NetError, Peer};
+use openraft::error::{ClientWriteError, Fatal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::batch::{FULL_BYTES, FULL_COUNT, join};
+use crate::group::{Group, Leader};
+use crate::wire::{Control, ControlReply, Raw, pack, unpack_reply};
+
+/// Why a proposal has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing happened.
+    #[error("a command of {size} bytes is over the limit of {max}")]
+    TooLarge { size: usize, max: usize },
+    /// Nothing happened; try again after a while.
+    #[error("the cluster has no leader that can be reached")]
+    Unavailable { retry_after: Duration },
+    /// It may have happened, or may yet happen.
+    #[error("whether the command was applied is not known")]
+    Uncertain { retry_after: Duration },
+    /// Nothing happened.
+    #[error("this node has left the agreement: {0}")]
+    Stopped(String),
+}
+
+/// When to try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many batches are under way: one being synced, the other being applied.
+const BATCHES_MAX: usize = 2;
+
+/// A proposal that waits for its outcome.
+pub(crate) struct Waiting {
+    proposal: Bytes,
+    answer: oneshot::Sender<Result<Bytes, Unanswered>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Why a leader gave no outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// Nothing happened.
+    NotLeader,
+    Uncertain,
+    /// Nothing happened.
+    Stopped(String),
+}
+
+impl From<Result<Bytes, Unanswered>> for ControlReply {
+    fn from(result: Result<Bytes, Unanswered>) -> Self {
+        match result {
+            Ok(outcome) => Self::Outcome(outcome.to_vec()),
+            Err(Unanswered::NotLeader | Unanswered::Stopped(_)) => Self::NotLeader,
+            Err(Unanswered::Uncertain) => Self::Uncertain,
+        }
+    }
+}
+
+impl Group {
+    /// Has an encoded proposal agreed and applied, wherever the leader is.
+    pub(crate) async fn propose(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
+        let (size, max) = (proposal.len(), COMMAND_MAX);
+        if size > max {
+            return Err(ProposeError::TooLarge { size, max });
+        }
+        let until = self.world.now().after(self.settings.patience());
+        loop {
+            let left = until.since(self.world.now());
+            if left.is_zero() {
+                return Err(ProposeError::Unavailable { retry_after: RETRY_AFTER });
+            }
+            let answered = match self.leader() {
+                Leader::This => {
+                    let answer = self.propose_here(proposal.clone());
+                    self.world.within(left, answer).await.unwrap_or(Err(Unanswered::Uncertain))
+                }
+                Leader::Other(peer) => self.forward(peer, &proposal, left).await,
+                Leader::Unknown => Err(Unanswered::NotLeader),
+            };
+            match answered {
+                Ok(outcome) => return Ok(outcome),
+                Err(Unanswered::NotLeader) => self.pause().await,
+                Err(Unanswered::Uncertain) => {
+                    return Err(ProposeError::Uncertain { retry_after: RETRY_AFTER });
+                }
+                Err(Unanswered::Stopped(why)) => return Err(ProposeError::Stopped(why)),
+            }
+        }
+    }
+
+    /// Proposes as the leader.
+    pub(crate) async fn propose_here(&self, proposal: Bytes) -> Result<Bytes, Unanswered> {
+        if proposal.len() > COMMAND_MAX {
+            return Err(Unanswered::NotLeader);
+        }
+        let stopped = || Unanswered::Stopped("it is stopping".to_owned());
+        let room = u32::try_from(proposal.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(room).await.map_err(|_| stopped())?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { proposal, answer, _room: room };
+        self.proposals.send(waiting).map_err(|_| stopped())?;
+        answered.await.unwrap_or(Err(Unanswered::Uncertain))
+    }
+
+    async fn forward(
+        &self,
+        leader: Peer,
+        proposal: &Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Unanswered> {
+        let request = pack(*self.cluster.borrow(), &Control::Propose(Raw(proposal)));
+        match self.world.net().call(leader, Class::Control, request, limit).await {
+            Ok(reply) => match unpack_reply(&reply) {
+                Ok(ControlReply::Outcome(outcome)) => Ok(Bytes::from(outcome)),
+                Ok(ControlReply::NotLeader) => Err(Unanswered::NotLeader),
+                _ => Err(Unanswered::Uncertain),
+            },
+            // A node refuses a message before it does anything about it.
+            Err(NetError::Refused(_)) => Err(Unanswered::NotLeader),
+            Err(_) => Err(Unanswered::Uncertain),
+        }
+    }
+}
+
+/// Makes batches of what waits, in the order it came, until the group is gone.
+pub(crate) async fn run(group: Weak<Group>, mut proposals: mpsc::UnboundedReceiver<Waiting>) {
+    let slots = Arc::new(Semaphore::new(BATCHES_MAX));
+    while let Some(first) = proposals.recv().await {
+        // While the slots are taken, more proposals come to share the next batch.
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Some(group) = group.upgrade() else { return };
+        let batch = gather(first, &mut proposals);
+        let joined = join(batch.iter().map(|waiting| &waiting.proposal));
+        match group.raft.client_write_ff(joined).await {
+            Ok(answer) => {
+                let task = async move {
+                    tell(batch, answer.await.ok());
+                    drop(slot);
+                };
+                drop(group.world.spawn(task));
+            }
+            Err(error) => stop(batch, &error),
+        }
+    }
+}
+
+fn gather(first: Waiting, proposals: &mut mpsc::UnboundedReceiver<Waiting>) -> Vec<Waiting> {
+    let mut bytes = first.proposal.len();
+    let mut batch = vec![first];
+    while bytes < FULL_BYTES && batch.len() < FULL_COUNT {
+        let Ok(next) = proposals.try_recv() else { break };
+        bytes += next.proposal.len();
+        batch.push(next);
+    }
+    batch
+}
+
+type Written =
+    Result<openraft::raft::ClientWriteResponse<crate::types::Types>, ClientWriteError<u64, String>>;
+
+/// Tells everybody of a batch what came of it. Who no longer waits does not hear it.
+fn tell(batch: Vec<Waiting>, written: Option<Written>) {
+    let outcomes = match written {
+        Some(Ok(response)) if response.data.len() == batch.len() => response.data,
+        // The batch was never appended, or was cut from the log.
+        Some(Err(_)) => return refuse(batch, &Unanswered::NotLeader),
+        _ => return refuse(batch, &Unanswered::Uncertain),
+    };
+    for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+        let _ = waiting.answer.send(Ok(outcome));
+    }
+}
+
+fn stop(batch: Vec<Waiting>, error: &Fatal<u64>) {
+    refuse(batch, &Unanswered::Stopped(error.to_string()));
+}
+
+fn refuse(batch: Vec<Waiting>, why: &Unanswered) {
+    for waiting in batch {
+        let _ = waiting.answer.send(Err(why.clone()));
+    }
+}
