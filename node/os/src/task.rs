@@ -1,4 +1,5 @@
 //! Tasks on tokio's runtime.
+#![expect(clippy::disallowed_methods, reason = "this is what World's tasks are made of")]
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

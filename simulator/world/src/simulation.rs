@@ -175,6 +175,7 @@ impl Simulation {
     /// # Panics
     /// When the scenario does, when a task of a node that is up does, and when virtual time passes
     /// [`Options::limit`].
+    #[expect(clippy::disallowed_methods, reason = "the run is itself no part of a world")]
     pub fn run<T: Send>(self, scenario: impl AsyncFnOnce(Sim) -> T + Send) -> T {
         // A thread of its own: what libraries keep per thread cannot leak from one run to the next.
         std::thread::scope(|threads| {

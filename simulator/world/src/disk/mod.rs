@@ -5,6 +5,7 @@
 //! [`DiskFaults`] has it.
 
 mod content;
+mod file;
 mod names;
 
 use std::collections::BTreeSet;
@@ -14,12 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use node_base::Duration;
 use node_world::{Disk, Entry, File, OpenMode, Space};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::node::Outside;
-use crate::trace::Digest;
-use content::{Content, SECTOR};
+use content::Content;
+use file::PretendFile;
 use names::{Names, Node};
 
 /// What a drive says it holds when nothing limits it.
@@ -310,121 +310,5 @@ impl Drop for Locked {
         if let Ok(mut state) = self.outside.look() {
             state.locks.remove(&self.path);
         }
-    }
-}
-
-struct PretendFile {
-    outside: Outside,
-    path: PathBuf,
-    content: Arc<Mutex<Content>>,
-    writable: bool,
-}
-
-impl PretendFile {
-    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
-        if !self.writable {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "opened for reading"));
-        }
-        self.outside.change()
-    }
-
-    fn line(&self, what: std::fmt::Arguments<'_>) {
-        self.outside.line(format_args!("{} {what}", self.path.display()));
-    }
-
-    /// How many of the bytes that would make the file `growth` longer still fit.
-    fn room(state: &State, growth: u64) -> u64 {
-        match state.faults.capacity {
-            None => growth,
-            Some(capacity) => growth.min(capacity.saturating_sub(state.used())),
-        }
-    }
-
-    /// Another sector of a file of this length.
-    fn astray(&self, len: u64) -> u64 {
-        self.outside.faults().random_range(0..len.div_ceil(SECTOR).max(1)) * SECTOR
-    }
-}
-
-fn happens(outside: &Outside, chance: f64) -> bool {
-    // Nothing is drawn for what is switched off, so that switching one fault on leaves the others.
-    chance > 0.0 && outside.faults().random_bool(chance.min(1.0))
-}
-
-impl File for PretendFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let faults = self.outside.look()?.faults;
-        if happens(&self.outside, faults.read_error) {
-            self.line(format_args!("read-error {offset}"));
-            return Err(io::Error::other("the drive cannot read this sector"));
-        }
-        if !buffer.is_empty() && happens(&self.outside, faults.rot) {
-            let at =
-                offset.saturating_add(self.outside.faults().random_range(0..buffer.len() as u64));
-            lock(&self.content).rot(at, self.outside.faults().random_range(0..8));
-            self.line(format_args!("rot {at}"));
-        }
-        if !lock(&self.content).read(buffer, offset) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.line(format_args!("read {offset} {}", Digest(buffer)));
-        Ok(())
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let state = self.change()?;
-        let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
-        let len = lock(&self.content).len();
-        let growth = end.saturating_sub(len);
-        let room = Self::room(&state, growth);
-        let faults = state.faults;
-        drop(state);
-        if room < growth && !bytes.is_empty() {
-            let fits = bytes.len() as u64 - (growth - room).min(bytes.len() as u64);
-            let written = self.outside.faults().random_range(0..=fits) as usize;
-            lock(&self.content).write(&bytes[..written], offset);
-            self.line(format_args!("full {offset} {written}"));
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        if happens(&self.outside, faults.misdirected) {
-            let mut content = lock(&self.content);
-            if end > len {
-                content.set_len(end);
-            }
-            let astray = self.astray(end);
-            let fits = bytes.len().min(usize::try_from(end - astray).unwrap_or(usize::MAX));
-            content.write(&bytes[..fits], astray);
-            drop(content);
-            self.line(format_args!("misdirected {offset} {astray}"));
-            return Ok(());
-        }
-        lock(&self.content).write(bytes, offset);
-        self.line(format_args!("write {offset} {}", Digest(bytes)));
-        Ok(())
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        let _alive = self.outside.look()?;
-        Ok(lock(&self.content).len())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let state = self.change()?;
-        let growth = len.saturating_sub(lock(&self.content).len());
-        if Self::room(&state, growth) < growth {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        drop(state);
-        lock(&self.content).set_len(len);
-        self.line(format_args!("set-len {len}"));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        // A file opened for reading may be synced too.
-        drop(self.outside.change()?);
-        lock(&self.content).sync();
-        self.line(format_args!("sync"));
-        Ok(())
     }
 }

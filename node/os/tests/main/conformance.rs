@@ -47,11 +47,7 @@ async fn time_and_tasks() {
 async fn messages() {
     let ((a, at_a), (b, at_b)) = (start(1), start(2));
     // A port that was ours and is closed again refuses connections.
-    let closed = listen(anywhere()).and_then(|listener| {
-        listener
-            .address()
-            .map_err(|source| node_os::ListenError::Other { address: anywhere(), source })
-    });
-    let nobody = Peer { node: NodeId(3), address: closed.expect("a free port").to_string() };
+    let closed = listen(anywhere()).expect("a free port").address().expect("bound");
+    let nobody = Peer { node: NodeId(3), address: closed.to_string() };
     conformance::messages((&a, at_a), (&b, at_b), nobody).await;
 }

@@ -1,0 +1,4 @@
+//! The real outside, from outside.
+
+mod conformance;
+mod machine;
