@@ -1,0 +1,596 @@
+//! Two pretend machines that do what a plan says, and refuse what cannot be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use node_base::NamePolicy;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+
+use crate::tree::{below, parent, rename};
+use crate::{
+    Base, BaseFile, Compare, Local, LocalFile, Options, Plan, Remote, RemoteFile, Stamp, Step,
+    Trees, plan, questions,
+};
+
+/// A file's bytes, as a number. Its size is far less telling, so that sizes agree by chance.
+type Content = u32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Here {
+    Folder { inode: u64 },
+    File { content: Content, modified: i64, inode: u64, executable: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum There {
+    Folder { id: String },
+    File { id: String, version: u32, content: Content, executable: bool },
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Model {
+    here: BTreeMap<String, Here>,
+    there: BTreeMap<String, There>,
+    base: BTreeMap<String, Base>,
+    base_content: BTreeMap<String, Content>,
+    count: u32,
+}
+
+fn size(content: Content) -> u64 {
+    u64::from(content % 2)
+}
+
+impl Model {
+    fn next(&mut self) -> u32 {
+        self.count += 1;
+        self.count
+    }
+
+    fn stamp(here: &Here) -> Stamp {
+        match *here {
+            Here::File { content, modified, inode, .. } => {
+                Stamp { size: size(content), modified, inode }
+            }
+            Here::Folder { .. } => panic!("only files have stamps"),
+        }
+    }
+
+    /// A new content at `path` here; as a new thing if `path` is not a file yet.
+    pub(crate) fn write_here(&mut self, path: &str, content: Content) {
+        let modified = i64::from(self.next());
+        let old = match self.here.get(path) {
+            Some(Here::File { inode, executable, .. }) => Some((*inode, *executable)),
+            _ => None,
+        };
+        let (inode, executable) = old.unwrap_or((u64::from(self.count), false));
+        self.put_here(path, Here::File { content, modified, inode, executable });
+    }
+
+    pub(crate) fn fold_here(&mut self, path: &str) {
+        let inode = u64::from(self.next());
+        self.put_here(path, Here::Folder { inode });
+    }
+
+    fn put_here(&mut self, path: &str, what: Here) {
+        assert!(
+            parent(path).is_none_or(|up| matches!(self.here.get(up), Some(Here::Folder { .. }))),
+            "there is a folder for {path} here"
+        );
+        self.here.insert(path.to_owned(), what);
+    }
+
+    pub(crate) fn write_there(&mut self, path: &str, content: Content) {
+        let version = self.next();
+        let old = match self.there.get(path) {
+            Some(There::File { id, executable, .. }) => Some((id.clone(), *executable)),
+            _ => None,
+        };
+        let (id, executable) = old.unwrap_or((format!("fil_{version}"), false));
+        self.put_there(path, There::File { id, version, content, executable });
+    }
+
+    pub(crate) fn fold_there(&mut self, path: &str) -> String {
+        let id = format!("fld_{}", self.next());
+        self.put_there(path, There::Folder { id: id.clone() });
+        id
+    }
+
+    fn put_there(&mut self, path: &str, what: There) {
+        assert!(
+            parent(path).is_none_or(|up| matches!(self.there.get(up), Some(There::Folder { .. }))),
+            "there is a folder for {path} on the server"
+        );
+        self.there.insert(path.to_owned(), what);
+    }
+
+    pub(crate) fn remove_here(&mut self, path: &str) {
+        take(&mut self.here, path);
+    }
+
+    pub(crate) fn remove_there(&mut self, path: &str) {
+        take(&mut self.there, path);
+    }
+
+    pub(crate) fn move_here(&mut self, from: &str, to: &str) {
+        rename(&mut self.here, from, to);
+    }
+
+    pub(crate) fn move_there(&mut self, from: &str, to: &str) {
+        rename(&mut self.there, from, to);
+    }
+
+    pub(crate) fn forget_all(&mut self) {
+        self.base.clear();
+        self.base_content.clear();
+    }
+
+    pub(crate) fn listing_here(&self) -> String {
+        let line = |(path, here): (&String, &Here)| match here {
+            Here::Folder { .. } => format!("{path}/"),
+            Here::File { content, .. } => format!("{path}={content}"),
+        };
+        self.here.iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(crate) fn listing_there(&self) -> String {
+        let line = |(path, there): (&String, &There)| match there {
+            There::Folder { .. } => format!("{path}/"),
+            There::File { content, .. } => format!("{path}={content}"),
+        };
+        self.there.iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    fn trees(&self) -> Trees {
+        let local = |(path, here): (&String, &Here)| {
+            let entry = match *here {
+                Here::Folder { inode } => Local::Folder(inode),
+                Here::File { executable, .. } => Local::File(LocalFile {
+                    stamp: Self::stamp(here),
+                    executable,
+                    same_as_base: None,
+                    same_as_remote: None,
+                }),
+            };
+            (path.clone(), entry)
+        };
+        let remote = |(path, there): (&String, &There)| {
+            let entry = match there {
+                There::Folder { id } => Remote::Folder(id.clone()),
+                There::File { id, version, content, executable } => Remote::File(RemoteFile {
+                    id: id.clone(),
+                    version_id: format!("ver_{version}"),
+                    size: size(*content),
+                    checksum: None,
+                    modified: None,
+                    executable: Some(*executable),
+                }),
+            };
+            (path.clone(), entry)
+        };
+        Trees {
+            local: self.here.iter().map(local).collect(),
+            remote: self.there.iter().map(remote).collect(),
+            base: self.base.clone(),
+        }
+    }
+
+    pub(crate) fn plan(&self, options: &Options) -> Plan {
+        let mut trees = self.trees();
+        for question in questions(&trees) {
+            let Some(Here::File { content, .. }) = self.here.get(&question.path) else {
+                panic!("asked about what is no file here")
+            };
+            let Some(Local::File(local)) = trees.local.get_mut(&question.path) else {
+                panic!("asked about what is no file here")
+            };
+            match (question.with, self.there.get(&question.path)) {
+                (Compare::Base, _) => {
+                    let was = self.base_content.get(&question.path);
+                    local.same_as_base = Some(was == Some(content));
+                }
+                (Compare::Remote, Some(There::File { content: there, .. })) => {
+                    local.same_as_remote = Some(there == content);
+                }
+                (Compare::Remote, _) => panic!("asked about what is no file on the server"),
+            }
+        }
+        plan(trees, options)
+    }
+
+    fn forget(&mut self, path: &str) {
+        take_if_there(&mut self.base, path);
+        take_if_there(&mut self.base_content, path);
+    }
+
+    /// Takes note that both sides have the same at `path`.
+    fn record(&mut self, path: &str) {
+        let there = self.there[path].clone();
+        match (self.here[path], there) {
+            (Here::Folder { inode }, There::Folder { id }) => {
+                self.base.insert(path.to_owned(), Base::Folder { id, inode });
+            }
+            (
+                here @ Here::File { content, executable, .. },
+                There::File { id, version, content: also, .. },
+            ) => {
+                assert_eq!(content, also, "only what is the same is taken for the same");
+                self.forget(path);
+                let version_id = format!("ver_{version}");
+                let file = BaseFile { id, version_id, stamp: Self::stamp(&here), executable };
+                self.base.insert(path.to_owned(), Base::File(file));
+                self.base_content.insert(path.to_owned(), content);
+            }
+            (here, there) => panic!("{path} is {here:?} here and {there:?} on the server"),
+        }
+    }
+
+    fn content_there(&self, path: &str) -> (Content, bool) {
+        match &self.there[path] {
+            There::File { content, executable, .. } => (*content, *executable),
+            There::Folder { .. } => panic!("{path} is a folder on the server"),
+        }
+    }
+
+    fn transfer(&mut self, step: &Step) {
+        match step {
+            Step::Download { path, over, .. } => {
+                let now = self.here.get(path).map(Self::stamp);
+                assert_eq!(&now, over, "what is replaced at {path} is what was seen");
+                let (content, executable) = self.content_there(path);
+                let modified = i64::from(self.next());
+                let inode = u64::from(self.count);
+                self.put_here(path, Here::File { content, modified, inode, executable });
+                self.record(path);
+            }
+            Step::Upload { path, stamp, replaces, executable } => {
+                let Here::File { content, .. } = self.here[path] else { panic!("no file {path}") };
+                assert_eq!(&Self::stamp(&self.here[path]), stamp);
+                let there = self.there.get(path).map(|there| match there {
+                    There::File { id, .. } | There::Folder { id } => id.clone(),
+                });
+                assert_eq!(there, replaces.as_ref().map(|replaced| replaced.id.clone()), "{path}");
+                self.write_there(path, content);
+                self.mark_there(path, *executable);
+                self.record(path);
+            }
+            other => panic!("{other:?} moves no content"),
+        }
+    }
+
+    fn mark_there(&mut self, path: &str, marked: bool) {
+        match self.there.get_mut(path) {
+            Some(There::File { executable, .. }) => *executable = marked,
+            other => panic!("{path} is {other:?} on the server"),
+        }
+    }
+
+    fn delete(&mut self, step: &Step) {
+        match step {
+            Step::DeleteLocalFile { path, stamp } => {
+                assert_eq!(&Self::stamp(&self.here[path]), stamp);
+                self.here.remove(path);
+                self.forget(path);
+            }
+            Step::DeleteLocalFolder { path } => {
+                let left = below(&self.here, path).count();
+                assert_eq!(left, 1, "{path} is empty when it goes");
+                self.here.remove(path);
+                self.forget(path);
+            }
+            Step::DeleteRemote { path, is_folder, .. } => {
+                let folder = matches!(self.there[path], There::Folder { .. });
+                assert_eq!(folder, *is_folder);
+                take(&mut self.there, path);
+                self.forget(path);
+            }
+            other => panic!("{other:?} deletes nothing"),
+        }
+    }
+
+    pub(crate) fn perform(&mut self, step: &Step) {
+        match step {
+            Step::MoveLocal { from, to } => {
+                assert!(parent(to).is_none_or(|up| self.here.contains_key(up)), "{to} has a home");
+                assert!(!self.here.contains_key(to));
+                rename(&mut self.here, from, to);
+                rename(&mut self.base, from, to);
+                rename(&mut self.base_content, from, to);
+            }
+            Step::MoveRemote { from, to, .. } => {
+                assert!(parent(to).is_none_or(|up| self.there.contains_key(up)), "{to} has a home");
+                assert!(!self.there.contains_key(to));
+                rename(&mut self.there, from, to);
+                rename(&mut self.base, from, to);
+                rename(&mut self.base_content, from, to);
+            }
+            Step::KeepBeside { from, to } => {
+                assert!(!self.here.contains_key(to) && !self.there.contains_key(to));
+                rename(&mut self.here, from, to);
+                self.forget(from);
+            }
+            Step::MakeLocalFolder { path, .. } => {
+                assert!(!self.here.contains_key(path));
+                self.fold_here(path);
+                self.record(path);
+            }
+            Step::MakeRemoteFolder { path } => {
+                assert!(!self.there.contains_key(path));
+                self.fold_there(path);
+                self.record(path);
+            }
+            Step::Adopt { path } => self.record(path),
+            Step::MarkLocal { path, executable: marked } => {
+                if let Some(Here::File { executable, .. }) = self.here.get_mut(path) {
+                    *executable = *marked;
+                }
+                self.record(path);
+            }
+            Step::MarkRemote { path, executable, .. } => {
+                self.mark_there(path, *executable);
+                self.record(path);
+            }
+            Step::Forget { path } => self.forget(path),
+            Step::Download { .. } | Step::Upload { .. } => self.transfer(step),
+            Step::DeleteLocalFile { .. }
+            | Step::DeleteLocalFolder { .. }
+            | Step::DeleteRemote { .. } => self.delete(step),
+        }
+    }
+
+    /// Plans and performs until there is nothing to do; the steps of all rounds.
+    pub(crate) fn sync(&mut self, options: &Options) -> Vec<Step> {
+        let mut done = Vec::new();
+        for _ in 0..4 {
+            let plan = self.plan(options);
+            if plan.steps.is_empty() {
+                return done;
+            }
+            for step in &plan.steps {
+                self.perform(step);
+            }
+            done.extend(plan.steps);
+        }
+        panic!("still something to do after four rounds: {:?}", self.plan(options).steps)
+    }
+
+    fn contents(&self) -> (BTreeSet<Content>, BTreeSet<Content>) {
+        let here = self.here.values().filter_map(|here| match here {
+            Here::File { content, .. } => Some(*content),
+            Here::Folder { .. } => None,
+        });
+        let there = self.there.values().filter_map(|there| match there {
+            There::File { content, .. } => Some(*content),
+            There::Folder { .. } => None,
+        });
+        (here.collect(), there.collect())
+    }
+}
+
+fn take<T>(tree: &mut BTreeMap<String, T>, path: &str) {
+    assert!(tree.contains_key(path), "{path} is there to be removed");
+    take_if_there(tree, path);
+}
+
+fn take_if_there<T>(tree: &mut BTreeMap<String, T>, path: &str) {
+    let paths: Vec<String> = below(tree, path).map(|(path, _)| path.clone()).collect();
+    for path in paths {
+        tree.remove(&path);
+    }
+}
+
+pub(crate) fn options() -> Options {
+    Options {
+        policy: NamePolicy::Any,
+        folds_case: false,
+        mark: " (conflict)".to_owned(),
+        accept_deletions: true,
+    }
+}
+
+/// One thing that a person does on one side. Numbers pick among what is there.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Write { at: usize, name: usize },
+    WriteSame { at: usize, name: usize },
+    Fold { at: usize, name: usize },
+    Edit { at: usize },
+    Delete { at: usize },
+    Move { at: usize, into: usize, name: usize },
+    Touch { at: usize },
+    Mark { at: usize },
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "a (conflict)"];
+
+fn act() -> impl Strategy<Value = Act> {
+    (0..10_u8, any::<usize>(), any::<usize>(), any::<usize>()).prop_map(|(kind, at, into, name)| {
+        match kind {
+            0 | 1 => Act::Write { at, name },
+            2 => Act::WriteSame { at, name },
+            3 => Act::Fold { at, name },
+            4 => Act::Edit { at },
+            5 | 6 => Act::Delete { at },
+            7 => Act::Touch { at },
+            8 => Act::Mark { at },
+            _ => Act::Move { at, into, name },
+        }
+    })
+}
+
+/// A name in one of the folders, or at the top.
+fn place(folders: &[String], at: usize, name: usize) -> String {
+    let name = NAMES[name % NAMES.len()];
+    match at % (folders.len() + 1) {
+        0 => name.to_owned(),
+        n => format!("{}/{name}", folders[n - 1]),
+    }
+}
+
+fn pick(all: &[String], at: usize) -> Option<String> {
+    (!all.is_empty()).then(|| all[at % all.len()].clone())
+}
+
+impl Model {
+    fn act_here(&mut self, act: Act) {
+        let is_folder = |(_, here): &(&String, &Here)| matches!(here, Here::Folder { .. });
+        let all: Vec<String> = self.here.keys().cloned().collect();
+        let (folders, files): (Vec<_>, Vec<_>) = self.here.iter().partition(is_folder);
+        let folders: Vec<String> = folders.into_iter().map(|(path, _)| path.clone()).collect();
+        let files: Vec<String> = files.into_iter().map(|(path, _)| path.clone()).collect();
+        let fresh = 1000 + self.next();
+        match act {
+            Act::Write { at, name } | Act::WriteSame { at, name } => {
+                let path = place(&folders, at, name);
+                let content = if matches!(act, Act::Write { .. }) { fresh } else { 7 };
+                take_if_there(&mut self.here, &path);
+                self.write_here(&path, content);
+            }
+            Act::Fold { at, name } => {
+                let path = place(&folders, at, name);
+                take_if_there(&mut self.here, &path);
+                self.fold_here(&path);
+            }
+            Act::Edit { at } => {
+                if let Some(path) = pick(&files, at) {
+                    self.write_here(&path, fresh);
+                }
+            }
+            Act::Delete { at } => {
+                if let Some(path) = pick(&all, at) {
+                    self.remove_here(&path);
+                }
+            }
+            Act::Move { at, into, name } => {
+                let to = place(&folders, into, name);
+                if let Some(from) = pick(&all, at).filter(|from| movable(from, &to)) {
+                    take_if_there(&mut self.here, &to);
+                    rename(&mut self.here, &from, &to);
+                }
+            }
+            Act::Touch { at } => {
+                if let Some(path) = pick(&files, at) {
+                    let Here::File { content, .. } = self.here[&path] else { return };
+                    self.write_here(&path, content);
+                }
+            }
+            Act::Mark { at } => {
+                let path = pick(&files, at).unwrap_or_default();
+                if let Some(Here::File { executable, .. }) = self.here.get_mut(&path) {
+                    *executable = !*executable;
+                }
+            }
+        }
+    }
+
+    fn act_there(&mut self, act: Act) {
+        let is_folder = |(_, there): &(&String, &There)| matches!(there, There::Folder { .. });
+        let all: Vec<String> = self.there.keys().cloned().collect();
+        let (folders, files): (Vec<_>, Vec<_>) = self.there.iter().partition(is_folder);
+        let folders: Vec<String> = folders.into_iter().map(|(path, _)| path.clone()).collect();
+        let files: Vec<String> = files.into_iter().map(|(path, _)| path.clone()).collect();
+        let fresh = 1000 + self.next();
+        match act {
+            Act::Write { at, name } | Act::WriteSame { at, name } => {
+                let path = place(&folders, at, name);
+                let content = if matches!(act, Act::Write { .. }) { fresh } else { 7 };
+                take_if_there(&mut self.there, &path);
+                self.write_there(&path, content);
+            }
+            Act::Fold { at, name } => {
+                let path = place(&folders, at, name);
+                take_if_there(&mut self.there, &path);
+                self.fold_there(&path);
+            }
+            Act::Edit { at } | Act::Touch { at } => {
+                if let Some(path) = pick(&files, at) {
+                    self.write_there(&path, fresh);
+                }
+            }
+            Act::Delete { at } => {
+                if let Some(path) = pick(&all, at) {
+                    self.remove_there(&path);
+                }
+            }
+            Act::Move { at, into, name } => {
+                let to = place(&folders, into, name);
+                if let Some(from) = pick(&all, at).filter(|from| movable(from, &to)) {
+                    take_if_there(&mut self.there, &to);
+                    rename(&mut self.there, &from, &to);
+                }
+            }
+            Act::Mark { at } => {
+                let path = pick(&files, at).unwrap_or_default();
+                if let Some(There::File { executable, .. }) = self.there.get_mut(&path) {
+                    *executable = !*executable;
+                }
+            }
+        }
+    }
+}
+
+/// Neither into itself nor over what holds it.
+fn movable(from: &str, to: &str) -> bool {
+    let inside = |outer: &str, inner: &str| {
+        inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    !inside(from, to) && !inside(to, from)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn both_sides_end_alike_and_nothing_vanishes_that_nobody_deleted(
+        before in vec(act(), 0..14),
+        here in vec(act(), 0..8),
+        there in vec(act(), 0..8),
+        trusted in any::<bool>(),
+    ) {
+        let mut model = Model::default();
+        before.into_iter().for_each(|act| model.act_here(act));
+        model.sync(&options());
+        let (was, _) = model.contents();
+        here.into_iter().for_each(|act| model.act_here(act));
+        there.into_iter().for_each(|act| model.act_there(act));
+        if !trusted {
+            model.forget_all();
+        }
+        let (left, right) = model.contents();
+        model.sync(&options());
+        prop_assert_eq!(model.listing_here(), model.listing_there());
+        let (after, _) = model.contents();
+        for content in left.intersection(&right) {
+            // 7 is the one content that several files have; one of each side may be deleted.
+            prop_assert!(after.contains(content) || *content == 7, "{} vanished", content);
+        }
+        for content in left.union(&right) {
+            let new = !was.contains(content) || !trusted;
+            prop_assert!(after.contains(content) || !new, "new content {} vanished", content);
+        }
+    }
+
+    #[test]
+    fn without_acceptance_neither_side_is_ever_emptied(
+        before in vec(act(), 0..14),
+        there in vec(act(), 0..3),
+        gone_here in any::<bool>(),
+    ) {
+        let mut model = Model::default();
+        before.into_iter().for_each(|act| model.act_here(act));
+        model.sync(&options());
+        let (was, _) = model.contents();
+        if gone_here {
+            model.here.clear();
+            there.into_iter().for_each(|act| model.act_there(act));
+        } else {
+            model.there.clear();
+        }
+        let (left, right) = model.contents();
+        model.sync(&Options { accept_deletions: false, ..options() });
+        let (here, there) = model.contents();
+        if !was.is_empty() {
+            let (after, before) = if gone_here { (there, right) } else { (here, left) };
+            prop_assert_eq!(after, before);
+        }
+    }
+}
