@@ -166,6 +166,15 @@ impl<'v> FolderFilter<'v> {
         Ok(Self { viewer: self.viewer, handed })
     }
 
+    /// What the viewer may do with things in the folder that have no list of their own: with those
+    /// of others, and with its own.
+    pub fn hands(&self) -> [PermissionSet; 2] {
+        [false, true].map(|is_owner| {
+            let decision = self.handed.decisions[usize::from(is_owner)];
+            finish(self.viewer, &self.handed.footing, decision, is_owner).mask()
+        })
+    }
+
     /// What the viewer may do with an item that lies in the folder.
     pub fn mask(
         &self,
