@@ -4,20 +4,23 @@
 //! at every level at once: the share, the group that owns it, the item's owner, the tenant, the
 //! partner. A write that would pass a limit of any of them is refused whole.
 
-use std::collections::BTreeMap;
-
-use node_base::{Duration, PartnerId, QuotaId, ShareId, TenantId, Timestamp, UserId};
+use node_base::{PartnerId, ShareId, TenantId, Timestamp, UserId, limits};
 
 use super::audit::{self, Draft};
 use super::{Step, Stop};
+use crate::access;
 use crate::command::QuotaCommand;
-use crate::outcome::{Answer, Noun, QuotaLevel, Refusal};
+use crate::outcome::{Answer, Invalid, Noun, QuotaLevel, Refusal};
 use crate::table::audit::{Category, Severity};
-use crate::table::people::{Principal, Tenants};
-use crate::table::quota::{LimitType, Quota, QuotaTarget, Quotas, Usage, Usages};
+use crate::table::people::{Groups, Partners, Principal, Tenants, Users};
+use crate::table::quota::{Quota, QuotaTarget, Quotas, Usage, Usages};
 use crate::table::share::Shares;
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
+
+/// The longest and widest grace that can be set.
+const GRACE_DAYS_MAX: u32 = 3_650;
+const GRACE_PERCENT_MAX: u32 = 1_000;
 
 /// What a step adds to, or takes from, what counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -154,10 +157,12 @@ pub(crate) fn set_limit(
     let Some(limit_bytes) = limit_bytes else {
         return table::delete::<Quotas>(step.tables, &(target,));
     };
-    let quota = match table::get::<Quotas>(step.reader(), &(target,))? {
+    let mut quota = match table::get::<Quotas>(step.reader(), &(target,))? {
         Some(quota) => Quota { limit_bytes, ..quota },
         None => Quota::hard(step.new_id(), limit_bytes),
     };
+    let used = usage_of(step.reader(), target)?.used_bytes;
+    quota.grace_started_at = quota.grace(used, step.now);
     table::put::<Quotas>(step.tables, &(target,), &quota)
 }
 
@@ -260,8 +265,7 @@ fn count_one(
             admit(&quota, target, before.used_bytes, after.used_bytes, step.now)?;
             warn(step, tenant, target, &quota, (before.used_bytes, after.used_bytes))?;
         }
-        let over = after.used_bytes > quota.limit_bytes;
-        let started = if over { quota.grace_started_at.or(Some(step.now)) } else { None };
+        let started = quota.grace(after.used_bytes, step.now);
         if quota.grace_started_at != started {
             quota.grace_started_at = started;
             table::put::<Quotas>(step.tables, &(target,), &quota)?;
@@ -325,6 +329,126 @@ fn target_text(target: QuotaTarget) -> String {
     }
 }
 
-pub(crate) fn run(_step: &mut Step<'_>, _command: &QuotaCommand) -> Result<Answer, Stop> {
-    Err(Refusal::WrongCaller.into())
+/// Sets, removes and exempts: tenant administrators what is in their tenant, partners' the tenants,
+/// the cluster's the partners.
+pub(crate) fn run(step: &mut Step<'_>, command: &QuotaCommand) -> Result<Answer, Stop> {
+    let (QuotaCommand::Set { target, .. }
+    | QuotaCommand::Remove { target }
+    | QuotaCommand::SetExempt { target, .. }) = command;
+    let target = *target;
+    authorize(step, target)?;
+    let (action, payload) = match command {
+        QuotaCommand::Set {
+            limit_bytes,
+            limit_type,
+            warning_thresholds,
+            grace_period_days,
+            grace_extra_percent,
+            ..
+        } => {
+            let before = table::get::<Quotas>(step.reader(), &(target,))?;
+            let before = match before {
+                Some(before) => before,
+                None => Quota::hard(step.new_id(), *limit_bytes),
+            };
+            let quota = Quota {
+                limit_bytes: *limit_bytes,
+                limit_type: *limit_type,
+                warning_thresholds: *warning_thresholds,
+                grace_period_days: *grace_period_days,
+                grace_extra_percent: *grace_extra_percent,
+                ..before
+            };
+            set(step, target, quota)?;
+            ("quota.set", vec![("limit_bytes", limit_bytes.to_string())])
+        }
+        QuotaCommand::Remove { .. } => {
+            known(step, target)?;
+            table::delete::<Quotas>(step.tables, &(target,))?;
+            ("quota.removed", Vec::new())
+        }
+        QuotaCommand::SetExempt { exempt, reason, .. } => {
+            let quota = known(step, target)?;
+            set_exempt(step, target, quota, *exempt, reason.as_deref())?;
+            ("quota.exempt_set", vec![("exempt", exempt.to_string())])
+        }
+    };
+    let (tenant, _) = step.who()?;
+    let resource = Some(target_text(target));
+    let draft =
+        Draft { category: Category::Admin, severity: Severity::Info, action, resource, payload };
+    audit::record(step, tenant, draft)?;
+    Ok(Answer::Done)
+}
+
+fn known(step: &Step<'_>, target: QuotaTarget) -> Result<Quota, Stop> {
+    let quota = table::get::<Quotas>(step.reader(), &(target,))?;
+    Ok(quota.ok_or(Refusal::NotFound(Noun::Quota))?)
+}
+
+fn authorize(step: &Step<'_>, target: QuotaTarget) -> Result<(), Stop> {
+    let (tenant, _) = step.who()?;
+    let (there, noun) = match target {
+        QuotaTarget::Partner(partner) => {
+            access::require_partner_admin(step, None)?;
+            (table::has::<Partners>(step.reader(), &(partner,))?, Noun::Partner)
+        }
+        QuotaTarget::Tenant(tenant) => {
+            let row = table::get::<Tenants>(step.reader(), &(tenant,))?;
+            access::require_partner_admin(step, row.as_ref().map(|row| row.partner))?;
+            (row.is_some(), Noun::Tenant)
+        }
+        QuotaTarget::Group(of, group) => {
+            access::require_admin(step)?;
+            (of == tenant && table::has::<Groups>(step.reader(), &(of, group))?, Noun::Group)
+        }
+        QuotaTarget::User(of, user) => {
+            access::require_admin(step)?;
+            (of == tenant && table::has::<Users>(step.reader(), &(of, user))?, Noun::User)
+        }
+        QuotaTarget::Share(of, share) => {
+            access::require_admin(step)?;
+            let row = table::get::<Shares>(step.reader(), &(of, share))?;
+            (of == tenant && row.is_some_and(|share| !share.purging), Noun::Share)
+        }
+    };
+    if there { Ok(()) } else { Err(Refusal::NotFound(noun).into()) }
+}
+
+fn set(step: &mut Step<'_>, target: QuotaTarget, mut quota: Quota) -> Result<(), Stop> {
+    for (at, percent) in ["1", "2", "3"].into_iter().zip(quota.warning_thresholds) {
+        let field = format!("warning_threshold_{at}");
+        check_range(&field, u32::from(percent), (1, 100))?;
+    }
+    check_range("grace_period_days", quota.grace_period_days, (0, GRACE_DAYS_MAX))?;
+    check_range("grace_extra_percent", quota.grace_extra_percent, (0, GRACE_PERCENT_MAX))?;
+    let used = usage_of(step.reader(), target)?.used_bytes;
+    quota.grace_started_at = quota.grace(used, step.now);
+    table::put::<Quotas>(step.tables, &(target,), &quota)?;
+    Ok(())
+}
+
+fn set_exempt(
+    step: &mut Step<'_>,
+    target: QuotaTarget,
+    quota: Quota,
+    exempt: bool,
+    reason: Option<&str>,
+) -> Result<(), Stop> {
+    let max = limits::DESCRIPTION_MAX as u64;
+    if reason.is_some_and(|reason| reason.len() as u64 > max) {
+        return Err(Refusal::invalid("exempt_reason", Invalid::TooLong { max }).into());
+    }
+    let exempt_reason = reason.filter(|_| exempt).map(str::to_owned);
+    let quota = Quota { exempt, exempt_reason, ..quota };
+    table::put::<Quotas>(step.tables, &(target,), &quota)?;
+    Ok(())
+}
+
+fn check_range(field: &str, value: u32, (min, max): (u32, u32)) -> Result<(), Refusal> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let reason = Invalid::OutOfRange { min: u64::from(min), max: u64::from(max) };
+    Err(Refusal::invalid(field, reason))
 }

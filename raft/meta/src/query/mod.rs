@@ -1,7 +1,10 @@
 //! Questions to the tables: everything that is read and not agreed anew.
 
-pub mod chunk;
-pub mod upload;
-
+pub mod audit;
+pub mod audit_log;
 pub(crate) mod children;
+pub mod chunk;
 pub mod item;
+pub mod quota;
+pub mod upkeep;
+pub mod upload;

@@ -65,7 +65,7 @@ pub struct Quota {
     pub warning_thresholds: [u8; 3],
     pub grace_period_days: u32,
     pub grace_extra_percent: u32,
-    /// Since when more is used than the limit; nothing while it is not.
+    /// Since when more is used than a soft limit; nothing while it is not.
     pub grace_started_at: Option<Timestamp>,
     pub exempt: bool,
     pub exempt_reason: Option<String>,
@@ -85,6 +85,12 @@ impl Quota {
             exempt: false,
             exempt_reason: None,
         }
+    }
+
+    /// Since when the grace of a soft limit runs, when this much is used at `now`.
+    pub fn grace(&self, used_bytes: u64, now: Timestamp) -> Option<Timestamp> {
+        let runs = self.limit_type == LimitType::Soft && used_bytes > self.limit_bytes;
+        runs.then(|| self.grace_started_at.unwrap_or(now))
     }
 
     /// Up to where writes are taken at `now`, if it is not exempt.

@@ -1,7 +1,7 @@
 //! Upload sessions and writer leases: the right to write bytes that a later commit will name.
 
 use node_base::{
-    FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId, VersionId, limits,
+    ConflictId, FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId, VersionId, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,10 @@ pub enum UploadState {
         file: FileId,
         version: VersionId,
         number: u32,
+    },
+    /// Its content is a conflict's.
+    Conflicted {
+        conflict: ConflictId,
     },
     Aborted,
     Expired,

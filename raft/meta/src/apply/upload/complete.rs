@@ -1,40 +1,120 @@
 //! Completion: everything is in its place, so that it is one small commit however long the file.
 
 use node_base::{
-    FileId, Sha256, ShareId, TenantId, Timestamp, UploadId, VersionId, limits, sha256,
+    ConflictId, FileId, Sha256, ShareId, TenantId, UploadId, VersionId, limits, sha256,
 };
 
-use super::{close, open_session};
+use super::{close, open_session, session};
+use crate::access::Viewer;
 use crate::apply::content::{self, count_in_share, discount_in_share};
+use crate::apply::item::{self, Committed, Prepared};
 use crate::apply::{Step, Stop};
+use crate::chain::Chain;
+use crate::command::{FileDestination, Place};
 use crate::outcome::{Answer, Noun, Refusal};
 use crate::query;
 use crate::table;
-use crate::table::item::{Checksum, ChunkRef, Content, ManifestPages, Manifests};
+use crate::table::conflict::Conflicts;
+use crate::table::item::{
+    Body, Checksum, ChunkRef, Content, Item, ItemId, Items, ManifestPages, Manifests, Versions,
+};
 use crate::table::upload::{Cutting, Destination, Upload, UploadState, Uploads};
 use crate::tables::TableError;
 
 /// How many missing indexes a refusal names.
 const MISSING_SHOWN: usize = 1_000;
 
-/// What a filled session leaves to be committed. Its content is held once: by whoever takes it.
-#[derive(Debug)]
-pub(crate) struct Filled {
-    pub(crate) destination: Destination,
-    pub(crate) size: u64,
-    pub(crate) checksum: Checksum,
-    pub(crate) mime_type: Option<String>,
-    pub(crate) client_modified_at: Option<Timestamp>,
-    pub(crate) executable: bool,
-    pub(crate) content: Content,
+pub(super) fn run(
+    step: &mut Step<'_>,
+    id: UploadId,
+    computed: Option<Sha256>,
+) -> Result<Answer, Stop> {
+    let (tenant, upload) = session(step, id)?;
+    match upload.state {
+        UploadState::Completed { file, version, number } => {
+            return again(step, tenant, &upload, (file, version, number));
+        }
+        UploadState::Conflicted { conflict } => return again_conflicted(step, tenant, conflict),
+        UploadState::Open | UploadState::Taken | UploadState::Aborted | UploadState::Expired => {}
+    }
+    let (destination, share) = destination(step, tenant, &upload)?;
+    let prepared = take(step, id, computed, share)?;
+    Ok(match item::commit(step, &destination, prepared)? {
+        Committed::Landed(landed) => {
+            let (file, version, number) = (landed.file, landed.version, landed.number);
+            finish(step, id, UploadState::Completed { file, version, number })?;
+            Answer::Item(landed.view)
+        }
+        Committed::Conflicted(conflict, row) => {
+            finish(step, id, UploadState::Conflicted { conflict })?;
+            Answer::Conflicted { conflict, row, superfluous: Vec::new() }
+        }
+    })
 }
 
-pub(super) fn run(
-    _step: &mut Step<'_>,
-    _id: UploadId,
-    _computed: Option<Sha256>,
+/// Where the file goes, and the share in which that lies by now.
+fn destination(
+    step: &Step<'_>,
+    tenant: TenantId,
+    upload: &Upload,
+) -> Result<(FileDestination, ShareId), Stop> {
+    let share_of = |item: ItemId, noun: Noun| -> Result<ShareId, Stop> {
+        let row = table::get::<Items>(step.reader(), &(tenant, item))?;
+        Ok(row.ok_or(Refusal::NotFound(noun))?.share)
+    };
+    Ok(match &upload.destination {
+        Destination::New { parent, name } => {
+            let share = match parent {
+                Some(folder) => share_of(ItemId::Folder(*folder), Noun::Folder)?,
+                None => upload.share,
+            };
+            let place = Place { share, parent: *parent };
+            (FileDestination::New { place, name: name.as_str().to_owned() }, share)
+        }
+        Destination::Replace { file, base } => {
+            let share = share_of(ItemId::File(*file), Noun::File)?;
+            (FileDestination::Replace { file: *file, base: *base }, share)
+        }
+    })
+}
+
+/// The first answer: the file as this session made it, though others may have replaced it since. A
+/// client takes the version for its base, and another's would let it overwrite what it never saw.
+fn again(
+    step: &Step<'_>,
+    tenant: TenantId,
+    upload: &Upload,
+    (file, version, number): (FileId, VersionId, u32),
 ) -> Result<Answer, Stop> {
-    Err(Refusal::NotFound(Noun::Upload).into())
+    let chain = Chain::of(step.reader(), tenant, ItemId::File(file))?;
+    let chain = chain.ok_or(Refusal::NotFound(Noun::File))?;
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    if viewer.mask(step.reader(), &chain)?.is_empty() {
+        return Err(Refusal::NotFound(Noun::File).into());
+    }
+    let mut view = query::item::view(step.reader(), &viewer, &chain)?;
+    if let Some(Item { body: Body::File(body), .. }) = &mut view.item
+        && body.version_id != version
+    {
+        let row = table::get::<Versions>(step.reader(), &(tenant, file, number))?;
+        (body.version_id, body.version, body.size) = (version, number, upload.size);
+        body.checksum = row.as_ref().map_or(Checksum::Unknown, |row| row.checksum);
+        if let Some(row) = row {
+            (body.mime_type, body.executable) = (row.mime_type, row.executable);
+            body.client_modified_at = row.client_modified_at;
+        }
+    }
+    Ok(Answer::Item(view))
+}
+
+fn again_conflicted(
+    step: &Step<'_>,
+    tenant: TenantId,
+    conflict: ConflictId,
+) -> Result<Answer, Stop> {
+    let row = table::get::<Conflicts>(step.reader(), &(tenant, conflict))?;
+    let row = row.ok_or(Refusal::NotFound(Noun::Conflict))?;
+    Ok(Answer::Conflicted { conflict, row, superfluous: Vec::new() })
 }
 
 /// Ends the caller's session and hands over its content, which will lie in `share`. What is not
@@ -44,7 +124,7 @@ pub(crate) fn take(
     id: UploadId,
     computed: Option<Sha256>,
     share: ShareId,
-) -> Result<Filled, Stop> {
+) -> Result<Prepared, Stop> {
     let (tenant, upload) = open_session(step, id)?;
     if upload.wanted > 0 {
         let reader = step.reader();
@@ -60,8 +140,7 @@ pub(crate) fn take(
     };
     let content = seal(step, (tenant, id), &upload, all, share)?;
     let checksum = checksum(&upload, computed, &content)?;
-    let filled = Filled {
-        destination: upload.destination.clone(),
+    let prepared = Prepared {
         size: upload.size,
         checksum,
         mime_type: upload.mime_type.clone(),
@@ -70,21 +149,17 @@ pub(crate) fn take(
         content,
     };
     close(step, (tenant, id), upload, UploadState::Taken)?;
-    Ok(filled)
+    Ok(prepared)
 }
 
-/// Notes which version the session became, for a client that asks again.
+/// Notes what the session became, for a client that asks again.
 pub(crate) fn finish(
     step: &mut Step<'_>,
     id: UploadId,
-    file: FileId,
-    version: VersionId,
-    number: u32,
+    state: UploadState,
 ) -> Result<(), Stop> {
-    let (tenant, _) = step.who()?;
-    let row = table::get::<Uploads>(step.reader(), &(tenant, id))?;
-    let mut upload = row.ok_or(Refusal::NotFound(Noun::Upload))?;
-    upload.state = UploadState::Completed { file, version, number };
+    let (tenant, mut upload) = session(step, id)?;
+    upload.state = state;
     table::put::<Uploads>(step.tables, &(tenant, id), &upload)?;
     Ok(())
 }

@@ -15,7 +15,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use complete::{Filled, finish, take};
+pub(crate) use complete::{finish, take};
 
 use node_base::{TenantId, UploadId};
 
@@ -82,7 +82,7 @@ fn abort(step: &mut Step<'_>, id: UploadId) -> Result<Answer, Stop> {
     match upload.state {
         UploadState::Open => give_up(step, (tenant, id), upload, UploadState::Aborted)?,
         UploadState::Aborted | UploadState::Expired => {}
-        UploadState::Taken | UploadState::Completed { .. } => {
+        UploadState::Taken | UploadState::Completed { .. } | UploadState::Conflicted { .. } => {
             return Err(Refusal::Expired(Expired::Upload).into());
         }
     }

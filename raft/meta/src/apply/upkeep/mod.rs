@@ -1,0 +1,41 @@
+//! Upkeep: what nodes do by themselves, so that nothing grows for ever.
+//!
+//! Each command does a bounded amount and may come twice or never; whichever node proposes it, the
+//! tables alone decide what is due. Work in progress is in the tables: whoever goes on finds where.
+
+mod checksum;
+mod expire;
+mod reap;
+mod release;
+#[cfg(test)]
+mod tests;
+
+use super::{Step, Stop};
+use crate::caller::Caller;
+use crate::command::Upkeep;
+use crate::outcome::{Answer, Refusal};
+
+pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop> {
+    if !matches!(step.caller, Caller::Node(_)) {
+        return Err(Refusal::WrongCaller.into());
+    }
+    let worked = match command {
+        Upkeep::Found { .. }
+        | Upkeep::StartNode { .. }
+        | Upkeep::RotateLease { .. }
+        | Upkeep::SetMap(_) => return Err(Refusal::WrongCaller.into()),
+        Upkeep::Expire { limit } => expire::run(step, *limit)?,
+        Upkeep::Release { limit } => release::run(step, *limit)?,
+        Upkeep::Reap { before, limit } => reap::reap(step, *before, *limit)?,
+        Upkeep::ForgetReaped { up_to } => reap::forget(step, *up_to)?,
+        Upkeep::SetChecksum { tenant, file, number, sha256 } => {
+            checksum::set(step, *tenant, *file, *number, *sha256)?
+        }
+    };
+    Ok(Answer::Worked(worked))
+}
+
+/// The rows that were touched, as an answer counts them.
+fn count(rows: usize) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}

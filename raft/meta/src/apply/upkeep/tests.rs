@@ -1,0 +1,1 @@
+//! Upkeep, told as short stories.

@@ -1,0 +1,70 @@
+//! Whether there is anything to be done, so that an idle cluster agrees on nothing.
+
+use std::ops::ControlFlow;
+
+use node_base::{Generation, Timestamp};
+
+use crate::table::audit::OutcomesByAge;
+use crate::table::chunk::{Condemned, Reaped, Spent};
+use crate::table::identity::GrantsByAge;
+use crate::table::item::Purges;
+use crate::table::upload::{Dropped, UploadsDue, Writers};
+use crate::table::{self, Table};
+use crate::tables::{Reader, TableError};
+
+/// What upkeep would find to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// Something has expired by this log time.
+    pub expire: bool,
+    /// Something that nobody holds waits to be taken apart.
+    pub release: bool,
+    /// The log index at which the chunk that waits longest was condemned.
+    pub condemned: Option<u64>,
+    /// The log index of the oldest reaping that is remembered.
+    pub reaped: Option<u64>,
+}
+
+/// What waits for upkeep at this log time.
+pub fn work_pending(tables: &dyn Reader, now: Timestamp) -> Result<Pending, TableError> {
+    let expire = [
+        first_key::<UploadsDue>(tables)?.map(|key| key.0),
+        first_key::<OutcomesByAge>(tables)?.map(|key| key.0),
+        first_key::<GrantsByAge>(tables)?.map(|key| key.0),
+    ];
+    Ok(Pending {
+        expire: expire.into_iter().flatten().any(|at| at <= now),
+        release: first_key::<Dropped>(tables)?.is_some()
+            || first_key::<Purges>(tables)?.is_some()
+            || is_spent_pending(tables)?,
+        condemned: first_key::<Condemned>(tables)?.map(|key| key.0),
+        reaped: first_key::<Reaped>(tables)?.map(|key| key.0),
+    })
+}
+
+fn first_key<T: Table>(tables: &dyn Reader) -> Result<Option<T::Key>, TableError> {
+    let mut found = None;
+    table::scan::<T>(tables, &(), &mut |key, _| {
+        found = Some(key);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// Whether a spent generation is remembered whose writer is closed.
+fn is_spent_pending(tables: &dyn Reader) -> Result<bool, TableError> {
+    let mut from = Some(Generation(0));
+    while let Some(start) = from {
+        let mut next = None;
+        table::scan_from::<Spent>(tables, &(), &(start,), &mut |(generation,), ()| {
+            next = Some(generation);
+            ControlFlow::Break(())
+        })?;
+        let Some(generation) = next else { return Ok(false) };
+        if !table::has::<Writers>(tables, &(generation.writer(),))? {
+            return Ok(true);
+        }
+        from = Generation::new(generation.writer() + 1, 0);
+    }
+    Ok(false)
+}
