@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use reqwest::Response;
+use reqwest::header::ETAG;
 
 use crate::Counters;
 use crate::error::CallError;
@@ -25,9 +26,10 @@ impl Download {
         self.answer.status().as_u16() == 206
     }
 
-    /// How many bytes will come, where the server says so.
-    pub fn len_hint(&self) -> Option<u64> {
-        self.answer.content_length()
+    /// The version that the content is of, where the server says so.
+    pub fn version_id(&self) -> Option<&str> {
+        let etag = self.answer.headers().get(ETAG)?.to_str().ok()?;
+        Some(etag.trim_matches('"'))
     }
 
     /// The next bytes; nothing at the end.

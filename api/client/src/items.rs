@@ -112,19 +112,34 @@ impl Client {
         self.remove(Call::delete(&[collection(kind), id]).query(&query)).await
     }
 
-    /// A file's content, or a part of it, as it comes.
+    /// A file's content as it comes.
     ///
     /// # Errors
     /// As [`Client::ask`].
-    pub async fn content(
+    pub async fn content(&self, id: &str, version: Option<u32>) -> Result<Download, CallError> {
+        let call = Call::get(&["files", id, "content"]).query(&VersionQuery { version });
+        let answer = self.send(call).await?;
+        Ok(Download::new(answer, Arc::clone(&self.0.counters)))
+    }
+
+    /// A part of a file's content. With `version_id` it is a part only if that is still the content:
+    /// otherwise the answer is the whole, see [`Download::is_partial`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn content_part(
         &self,
         id: &str,
         version: Option<u32>,
-        range: Option<Range<u64>>,
+        version_id: Option<&str>,
+        range: Range<u64>,
     ) -> Result<Download, CallError> {
-        let mut call = Call::get(&["files", id, "content"]).query(&VersionQuery { version });
-        if let Some(range) = range {
-            call = call.header("range", format!("bytes={}-{}", range.start, range.end - 1));
+        let last = range.end.saturating_sub(1);
+        let mut call = Call::get(&["files", id, "content"])
+            .query(&VersionQuery { version })
+            .header("range", format!("bytes={}-{last}", range.start));
+        if let Some(version_id) = version_id {
+            call = call.header("if-range", format!("\"{version_id}\""));
         }
         let answer = self.send(call).await?;
         Ok(Download::new(answer, Arc::clone(&self.0.counters)))

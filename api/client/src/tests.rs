@@ -202,11 +202,13 @@ async fn a_part_of_a_file_is_asked_for_by_its_ends() {
     part.headers_mut().insert("content-range", "bytes 1-3/9".parse().expect("a header"));
     let fake = Fake::answering(vec![part]).await;
     let client = client(&[&fake.address], token("t"), &FakeMachine::default());
-    let mut download = client.content("fil/../1", Some(2), Some(1..4)).await.expect("found");
+    let mut download =
+        client.content_part("fil/../1", Some(2), Some("ver_1"), 1..4).await.expect("found");
     assert!(download.is_partial());
     assert_eq!(download.next().await.expect("whole"), Some(Bytes::from_static(b"bcd")));
     assert_eq!(download.next().await.expect("ended"), None);
     let asked = fake.asked();
     assert_eq!(asked[0].line, "GET /api/v1/files/fil%2F..%2F1/content?version=2");
     assert_eq!(asked[0].header("range"), "bytes=1-3");
+    assert_eq!(asked[0].header("if-range"), "\"ver_1\"");
 }
