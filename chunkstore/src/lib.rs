@@ -1,1 +1,26 @@
 //! Keeps shards on this node's drives and moves them between nodes.
+//!
+//! Whoever writes a chunk hands its plain bytes to [`Store::put`] and gets an answer once they are
+//! durable; [`Store::get`] hands them out again, never without having hashed them on the way. What
+//! happens in between — packing, coding, drives that fail, bits that rot, garbage — stays in here.
+//! Chunks are known by [`ChunkKey`] alone. When one may be deleted is for the caller to know.
+//!
+//! Never here: the agreed tables or how they are agreed, HTTP, and what chunks are chunks of.
+
+mod drive;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use chunkstore_core::cut::{Cutter, Parameters};
+pub use chunkstore_core::shard::ChunkKey;
+pub use drive::identity::OpenError;
+pub use settings::{Settings, SettingsError};
+pub use store::Store;
+pub use store::care::CareReport;
+pub use store::error::{DeleteError, GetError, ListError, PutError};
+pub use store::list::{ListCursor, ListPage, Listed};
+pub use store::stats::{DriveStats, Stats};
+pub use store::verify::Verdict;
+pub use store::write::{NewChunk, StoredChunk};

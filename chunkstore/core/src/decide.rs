@@ -31,12 +31,16 @@ pub struct Source<D> {
 }
 
 /// In which order to ask for shards: nearest first, data before parity among equals since they need
-/// no decoding, no index twice. The first [`Shape::needed`] suffice; those behind are spares.
+/// no decoding. The first [`Shape::needed`] suffice; those behind are spares, and a shard that is
+/// there twice comes again at the very end.
 pub fn read_order<D: Copy + Ord>(sources: &[Source<D>]) -> Vec<Source<D>> {
     let mut order = sources.to_vec();
     order.sort_by_key(|source| (source.distance, source.index, source.at));
     let mut seen = [false; 256];
-    order.retain(|source| !std::mem::replace(&mut seen[usize::from(source.index)], true));
+    let is_first =
+        |source: &Source<D>| !std::mem::replace(&mut seen[usize::from(source.index)], true);
+    let (mut order, again): (Vec<_>, Vec<_>) = order.into_iter().partition(is_first);
+    order.extend(again);
     order
 }
 
@@ -100,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn near_shards_come_first_and_none_twice() {
+    fn near_shards_come_first_and_second_ones_last() {
         let source = |index, at, distance| Source { index, at, distance };
         let sources = [source(2, 'a', 0), source(0, 'b', 5), source(1, 'c', 0), source(1, 'd', 5)];
         let order: Vec<char> = read_order(&sources).iter().map(|source| source.at).collect();
-        assert_eq!(order, ['c', 'a', 'b']);
+        assert_eq!(order, ['c', 'a', 'b', 'd']);
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! The store: all drives of this node, under one handle.
+
+pub(crate) mod care;
+pub(crate) mod error;
+pub(crate) mod list;
+mod mend;
+mod read;
+mod reclaim;
+pub(crate) mod stats;
+pub(crate) mod verify;
+pub(crate) mod write;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use chunkstore_core::decide;
+use chunkstore_core::pack::Packer;
+use chunkstore_core::place::rank;
+use chunkstore_core::shard::ChunkKey;
+use node_base::{ClusterMap, DriveId};
+use node_world::World;
+use tokio::sync::Semaphore;
+
+use crate::drive::identity::OpenError;
+use crate::drive::{Drive, DriveSettings};
+use crate::settings::Settings;
+
+/// Chunks mended at the same time because a read came upon damage.
+const MENDING_MAX: usize = 4;
+
+/// The chunks of this node. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) world: World,
+    pub(crate) settings: Settings,
+    pub(crate) drives: Vec<Arc<Drive>>,
+    map: RwLock<ClusterMap>,
+    writing: Semaphore,
+    reading: Semaphore,
+    mending: Arc<Semaphore>,
+    packers: Mutex<Vec<Packer>>,
+    care: Mutex<BTreeMap<DriveId, care::Progress>>,
+    /// Shards may be missing or astray: all chunks' shards should be counted soon.
+    survey_wanted: AtomicBool,
+    pub(crate) counts: stats::Counts,
+}
+
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the locks guard is changed in single steps that cannot panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Opens the drives in these folders; empty folders become new drives. A drive that fails is
+    /// left out as long as another one works: the others can stand in for it.
+    ///
+    /// # Errors
+    /// When a folder is not one of this cluster's drives that this process may have, or none works.
+    pub async fn open(
+        world: &World,
+        folders: Vec<PathBuf>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        settings.check()?;
+        let (here, wanted) = (world.clone(), settings.clone());
+        let drives = world.blocking(move || open_drives(&here, folders, &wanted)).await?;
+        let store = Self(Arc::new(Inner {
+            world: world.clone(),
+            map: RwLock::default(),
+            writing: Semaphore::new(settings.in_flight_bytes as usize),
+            reading: Semaphore::new(settings.in_flight_bytes as usize),
+            mending: Arc::new(Semaphore::new(MENDING_MAX)),
+            packers: Mutex::default(),
+            care: Mutex::default(),
+            survey_wanted: AtomicBool::new(true),
+            counts: stats::Counts::default(),
+            drives,
+            settings,
+        }));
+        // Until the cluster's map is known, the node is a cluster of its own.
+        store.set_map(ClusterMap { drives: store.drives(), ..ClusterMap::default() });
+        let inner = Arc::clone(&store.0);
+        world.blocking(move || inner.load_progress()).await;
+        Ok(store)
+    }
+
+    /// This node's drives as they belong into the cluster map.
+    pub fn drives(&self) -> Vec<node_base::Drive> {
+        let gib = |drive: &Drive| drive.space().map_or(1, |space| (space.total >> 30).max(1));
+        let settings = &self.0.settings;
+        self.0
+            .drives
+            .iter()
+            .map(|drive| node_base::Drive {
+                id: drive.id,
+                node: settings.node,
+                zone: settings.zone.clone(),
+                weight: u32::try_from(gib(drive)).unwrap_or(u32::MAX),
+            })
+            .collect()
+    }
+
+    /// Places new chunks by this map from now on; older maps are ignored.
+    pub fn set_map(&self, map: ClusterMap) {
+        let mut current = self.0.map.write().unwrap_or_else(PoisonError::into_inner);
+        if map.epoch >= current.epoch {
+            *current = map;
+            self.0.survey_wanted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn open_drives(
+    world: &World,
+    folders: Vec<PathBuf>,
+    settings: &Settings,
+) -> Result<Vec<Arc<Drive>>, OpenError> {
+    let mut drives: BTreeMap<DriveId, Arc<Drive>> = BTreeMap::new();
+    let mut failed = None;
+    for folder in folders {
+        let total = world.disk().create_folder(&folder).and_then(|()| world.disk().space(&folder));
+        let fiftieth = total.map_or(0, |space| space.total / 50);
+        let settings = DriveSettings {
+            cluster: settings.cluster,
+            pack_bytes: settings.pack_bytes,
+            reserve_bytes: settings.reserve_bytes.min(fiftieth),
+        };
+        match Drive::open(world, &folder, settings) {
+            Ok(drive) => {
+                if let Some(twin) = drives.insert(drive.id, Arc::new(drive)) {
+                    return Err(OpenError::Twice { first: twin.folder.clone(), second: folder });
+                }
+            }
+            Err(OpenError::Io { path, source }) => {
+                tracing::error!(path = %path.display(), error = %source, "a drive does not open");
+                failed = Some(OpenError::Io { path, source });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if drives.is_empty() {
+        return Err(failed.unwrap_or(OpenError::None));
+    }
+    Ok(drives.into_values().collect())
+}
+
+impl Inner {
+    pub(crate) fn map(&self) -> ClusterMap {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This node's drives that may take a chunk's shards, in rank, by their place in `drives`.
+    pub(crate) fn ranked(&self, map: &ClusterMap, key: &ChunkKey) -> Vec<usize> {
+        rank(map, key.tenant, key.hash, map.drives.len())
+            .into_iter()
+            .filter_map(|id| self.drives.iter().position(|drive| drive.id == id))
+            .collect()
+    }
+
+    /// Every shard of the chunk on this node, in the order in which to read them.
+    pub(crate) fn sources(&self, key: &ChunkKey) -> Vec<(usize, crate::drive::Held)> {
+        let mut all = BTreeMap::new();
+        let mut sources = Vec::new();
+        for (at, drive) in self.drives.iter().enumerate() {
+            let distance = u32::from(drive.is_suspect());
+            for held in drive.find(key) {
+                let distance = distance + 2 * u32::from(held.is_rotten);
+                sources.push(decide::Source { index: held.print.index(), at, distance });
+                all.insert((held.print.index(), at), held);
+            }
+        }
+        let order = decide::read_order(&sources).into_iter();
+        order.filter_map(|s| Some((s.at, *all.get(&(s.index, s.at))?))).collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! Handing chunks out: no byte leaves before the chunk's hash was computed from it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chunkstore_core::pack::unpack;
+use chunkstore_core::shard::{ChunkKey, ShardHeader};
+use chunkstore_core::stripe::Assembly;
+use node_base::sha256;
+
+use super::error::GetError;
+use super::{Inner, Store};
+use crate::drive::{Drive, Held, ReadError};
+
+impl Store {
+    /// The plain bytes of a chunk. Damage that is found on the way is mended in the background.
+    ///
+    /// # Errors
+    /// When the chunk is not here, or too little of it.
+    pub async fn get(&self, key: &ChunkKey) -> Result<Bytes, GetError> {
+        let inner = Arc::clone(&self.0);
+        let sources = inner.sources(key);
+        let bytes = sources.iter().map(|(_, held)| held.slot.record_len()).sum::<u64>();
+        let most = inner.settings.in_flight_bytes;
+        let bytes = u32::try_from(bytes).unwrap_or(most).min(most);
+        // The semaphore is never closed.
+        let _in_flight = self.0.reading.acquire_many(bytes).await;
+        let key = *key;
+        let (plain, is_damaged) =
+            self.0.world.blocking(move || inner.read_chunk(&key, &sources)).await;
+        if is_damaged {
+            self.0.mend_soon(key);
+        }
+        plain
+    }
+}
+
+/// Reads a shard and makes sure that its bytes are whole.
+pub(super) fn read_checked(
+    drive: &Drive,
+    held: &Held,
+) -> Result<(ShardHeader, Vec<u8>), ReadError> {
+    let mut body = Vec::new();
+    let out = &mut body;
+    let result = drive.read(held.print, move |header| {
+        out.resize(header.shape.shard_len(), 0);
+        Some(&mut out[..])
+    });
+    let result = match result {
+        Ok(header) if header.matches(&body) => Ok((header, body)),
+        Ok(_) => Err(ReadError::Rotten),
+        Err(error) => Err(error),
+    };
+    if matches!(result, Err(ReadError::Rotten)) {
+        drive.mark_rotten(held.print, held.slot);
+    }
+    result
+}
+
+/// A chunk on its way out.
+#[derive(Default)]
+struct Reading {
+    assembly: Option<(ShardHeader, Assembly)>,
+    sound: usize,
+    is_damaged: bool,
+    failed: Option<std::io::Error>,
+}
+
+impl Inner {
+    /// The chunk's plain bytes, and whether damage was met.
+    pub(super) fn read_chunk(
+        &self,
+        key: &ChunkKey,
+        sources: &[(usize, Held)],
+    ) -> (Result<Bytes, GetError>, bool) {
+        if sources.is_empty() {
+            return (Err(GetError::NotFound), false);
+        }
+        // Shards are taken at their word first: the chunk's own hash tells at the end. Only when it
+        // does not come out is each one looked at.
+        let reading = self.read_shards(sources, false);
+        let is_damaged = reading.is_damaged;
+        if let Ok(plain) = reading.plain(key) {
+            return (Ok(plain), is_damaged);
+        }
+        let reading = self.read_shards(sources, true);
+        let is_damaged = reading.is_damaged;
+        (reading.plain(key), is_damaged)
+    }
+
+    fn read_shards(&self, sources: &[(usize, Held)], check: bool) -> Reading {
+        let mut reading = Reading::default();
+        for (at, held) in sources {
+            if reading.assembly.as_ref().is_some_and(|(_, assembly)| assembly.is_enough()) {
+                break;
+            }
+            let drive = &self.drives[*at];
+            let result = if check {
+                read_checked(drive, held).map(|(header, body)| reading.take(header, &body))
+            } else {
+                let assembly = &mut reading.assembly;
+                let result = drive.read(held.print, |header| slot(assembly, header));
+                result.map(|header| reading.keep(&header))
+            };
+            match result {
+                Ok(()) => {}
+                Err(ReadError::Rotten) => {
+                    drive.mark_rotten(held.print, held.slot);
+                    reading.is_damaged = true;
+                }
+                Err(ReadError::Io(error)) => {
+                    reading.is_damaged = true;
+                    reading.failed.get_or_insert(error);
+                }
+            }
+        }
+        reading
+    }
+}
+
+/// Where a shard's bytes go; nowhere when it does not belong to those that came before.
+fn slot<'a>(
+    assembly: &'a mut Option<(ShardHeader, Assembly)>,
+    header: &ShardHeader,
+) -> Option<&'a mut [u8]> {
+    let (first, assembly) = assembly.get_or_insert_with(|| (*header, Assembly::new(header.shape)));
+    if belongs(first, header) { assembly.slot(usize::from(header.index)) } else { None }
+}
+
+fn belongs(first: &ShardHeader, header: &ShardHeader) -> bool {
+    let index = first.index;
+    ShardHeader { index, checksum: first.checksum, ..*header } == *first
+}
+
+impl Reading {
+    fn keep(&mut self, header: &ShardHeader) {
+        match &mut self.assembly {
+            Some((first, assembly)) if belongs(first, header) => {
+                assembly.keep(usize::from(header.index));
+                self.sound += 1;
+            }
+            _ => self.is_damaged = true,
+        }
+    }
+
+    fn take(&mut self, header: ShardHeader, body: &[u8]) {
+        if let Some(slot) = slot(&mut self.assembly, &header) {
+            slot.copy_from_slice(body);
+            self.keep(&header);
+        }
+    }
+
+    fn plain(self, key: &ChunkKey) -> Result<Bytes, GetError> {
+        let Some((header, assembly)) = self.assembly else {
+            return Err(self
+                .failed
+                .map_or(GetError::Damaged { sound: 0, needed: 1 }, GetError::Io));
+        };
+        if !assembly.is_enough() {
+            let damaged = GetError::Damaged { sound: self.sound, needed: header.shape.needed() };
+            return Err(self.failed.map_or(damaged, GetError::Io));
+        }
+        let stored = assembly.finish().map_err(|_| GetError::Checksum)?;
+        let plain = unpack(header.compression, header.plain_len, stored);
+        let plain = plain.map_err(|_| GetError::Checksum)?;
+        if sha256(&plain) == key.hash { Ok(plain) } else { Err(GetError::Checksum) }
+    }
+}

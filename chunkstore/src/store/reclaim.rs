@@ -1,0 +1,119 @@
+//! Deleting in three steps, of which the caller starts each: into the trash, out of the index,
+//! and, by compaction, off the drive.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chunkstore_core::shard::ChunkKey;
+use futures_util::future::join_all;
+use node_base::Timestamp;
+
+use super::error::{DeleteError, ListError};
+use super::{Inner, Store};
+use crate::drive::index::Note;
+use crate::drive::{AppendError, ReadError, SyncFailed, Ticket};
+
+impl From<AppendError> for DeleteError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Full,
+            AppendError::Io(source) => Self::Io(source),
+        }
+    }
+}
+
+impl From<SyncFailed> for DeleteError {
+    fn from(SyncFailed: SyncFailed) -> Self {
+        Self::NotDurable
+    }
+}
+
+impl Store {
+    /// Puts the shards of these chunks into the trash; `at` is the log time at which their deletion
+    /// was agreed. They can still be read until they are purged.
+    ///
+    /// # Errors
+    /// When a drive cannot note it.
+    pub async fn delete(&self, keys: Vec<ChunkKey>, at: Timestamp) -> Result<(), DeleteError> {
+        self.note(keys, Note::Trash(at)).await
+    }
+
+    /// Takes chunks out of the trash again.
+    ///
+    /// # Errors
+    /// When a drive cannot note it.
+    pub async fn restore(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
+        self.note(keys, Note::Restore).await
+    }
+
+    /// Chunks that were in the trash by then, about `limit` of them: their time is over, unless the
+    /// agreed tables, asked once more, know them after all. Those are to be restored, the others
+    /// purged.
+    ///
+    /// # Errors
+    /// When a drive does not answer.
+    pub async fn trashed_by(
+        &self,
+        by: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ChunkKey>, ListError> {
+        let inner = Arc::clone(&self.0);
+        self.0.world.blocking(move || inner.trashed_keys(by, limit)).await
+    }
+
+    /// Ends chunks for good: they are not found any more, and compaction gives their bytes back.
+    ///
+    /// # Errors
+    /// When a drive cannot note it.
+    pub async fn purge(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
+        self.note(keys, Note::Gone).await
+    }
+
+    async fn note(&self, keys: Vec<ChunkKey>, note: Note) -> Result<(), DeleteError> {
+        let inner = Arc::clone(&self.0);
+        let tickets = self.0.world.blocking(move || inner.write_notes(&keys, note)).await?;
+        let commits = tickets.into_iter().map(|(drive, ticket)| {
+            let on = Arc::clone(&self.0.drives[drive]);
+            async move { on.commit(ticket).await }
+        });
+        for result in join_all(commits).await {
+            result?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn write_notes(
+        &self,
+        keys: &[ChunkKey],
+        note: Note,
+    ) -> Result<Vec<(usize, Ticket)>, DeleteError> {
+        let mut tickets = Vec::new();
+        for (at, drive) in self.drives.iter().enumerate() {
+            let found = keys.iter().flat_map(|key| drive.find(key));
+            let prints: Vec<_> = found.map(|held| held.print).collect();
+            if !prints.is_empty() {
+                tickets.push((at, drive.note_prints(&prints, note)?));
+            }
+        }
+        Ok(tickets)
+    }
+
+    fn trashed_keys(&self, by: Timestamp, limit: usize) -> Result<Vec<ChunkKey>, ListError> {
+        let mut keys = BTreeSet::new();
+        for drive in &self.drives {
+            for print in drive.trashed_by(by, limit.saturating_sub(keys.len())) {
+                match drive.read(print, |_| None) {
+                    Ok(header) => drop(keys.insert(header.key)),
+                    // Nobody will ever name it: it can go right away.
+                    Err(ReadError::Rotten) => {
+                        drop(drive.note_prints(&[print], Note::Gone));
+                    }
+                    Err(ReadError::Io(error)) => return Err(ListError(error)),
+                }
+            }
+        }
+        Ok(keys.into_iter().collect())
+    }
+}
