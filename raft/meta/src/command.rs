@@ -550,6 +550,8 @@ pub enum Upkeep {
         cluster: u128,
         tenant_name: String,
         tenant_display_name: String,
+        /// 256 secret random bits: what cursors are sealed with.
+        cursor_key: [u8; 32],
     },
     /// A node has started: its old lease is closed, a new one opened.
     StartNode {

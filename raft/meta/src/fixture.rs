@@ -68,7 +68,13 @@ impl Fixture {
 
     fn found(&mut self) {
         let (partner, tenant, created_at) = (self.partner, self.tenant, self.now);
-        let cluster = Cluster { id: 7, created_at, log_time: self.now, first_tenant: Some(tenant) };
+        let cluster = Cluster {
+            id: 7,
+            created_at,
+            log_time: self.now,
+            first_tenant: Some(tenant),
+            cursor_key: [7; 32],
+        };
         table::put::<Clusters>(&mut self.tables, &(), &cluster).expect("memory never fails");
         let row = Partner {
             name: "main".to_owned(),

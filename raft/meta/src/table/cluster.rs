@@ -20,6 +20,8 @@ pub struct Cluster {
     pub log_time: Timestamp,
     /// The tenant made at the first start.
     pub first_tenant: Option<TenantId>,
+    /// Secret: what cursors are sealed with, so that nobody makes one up.
+    pub cursor_key: [u8; 32],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
