@@ -15,6 +15,9 @@ tables! {
     TenantChanges(51, "tenant_changes"): (TenantId, u64) => (ShareId, u64);
     ShareFeeds(52, "share_feeds"): (TenantId, ShareId) => Feed;
     TenantFeeds(53, "tenant_feeds"): (TenantId,) => Feed;
+    /// The last change by which something, and what lies in it, may have come into or out of sight
+    /// for somebody: of its rights, or of a folder's place.
+    Turns(54, "turns"): (TenantId, ShareId, Target) => u64;
 }
 
 /// How far a log reaches. Numbers start at 1.
@@ -42,7 +45,8 @@ pub struct Change {
     pub id: ChangeId,
     pub target: Target,
     pub kind: ChangeKind,
-    pub by: UserId,
+    /// Nobody, where a node did it.
+    pub by: Option<UserId>,
     pub device: Option<DeviceId>,
     pub at: Timestamp,
     /// Where it is, or was when it was deleted.
@@ -51,11 +55,15 @@ pub struct Change {
     /// Where it was before, when that is elsewhere. Paths are derived by who reads.
     pub old: Option<(Parent, Name)>,
     pub version: Option<VersionId>,
+    /// The version's number.
+    pub number: Option<u32>,
     pub size: Option<u64>,
-    /// It came with content: who follows asks for the snapshot of the folder.
+    /// It came with content: who follows asks for the snapshot of the folder. Where it was deleted:
+    /// something below it had rights of its own.
     pub subtree: bool,
     /// What the item's own list was before a change of permissions, and whether it inherited: so
-    /// that each reader is told of what was revealed to or hidden from that reader, and no more.
+    /// that each reader is told of what was revealed to or hidden from that reader, and no more. Of
+    /// what was deleted: what its list was then, for when its row is gone.
     pub before: Option<ListBefore>,
 }
 

@@ -31,6 +31,8 @@ tables! {
     TrashByAge(39, "trash_by_age"): (TenantId, ShareId, Timestamp, ItemId) => ();
     /// Versions that are not current, by when they ceased to be.
     VersionsByAge(45, "versions_by_age"): (TenantId, ShareId, Timestamp, FileId, u32) => ();
+    /// Where a kind of upkeep that goes round all shares will go on.
+    Sweeps(46, "sweeps"): (u8,) => (TenantId, ShareId);
 }
 
 /// The longest way down from a folder.
@@ -164,6 +166,8 @@ pub struct Version {
     pub created_at: Timestamp,
     pub client_modified_at: Option<Timestamp>,
     pub executable: bool,
+    /// When another took its place; from then on it is kept for the time that is set.
+    pub superseded_at: Option<Timestamp>,
     pub content: Content,
 }
 

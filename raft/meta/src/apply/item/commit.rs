@@ -22,7 +22,7 @@ use crate::query;
 use crate::table::change::ChangeKind;
 use crate::table::conflict::{Conflict, ConflictKind, Conflicts, ShareConflicts};
 use crate::table::item::{
-    Body, Checksum, ChunkRef, Content, File, Item, ItemId, Version, Versions, VersionsByAge,
+    Body, Checksum, ChunkRef, Content, File, Item, ItemId, Version, Versions,
 };
 use crate::table::people::Tenants;
 use crate::table::{self};
@@ -201,7 +201,8 @@ pub(crate) fn replace(step: &mut Step<'_>, chain: &Chain, prepared: Prepared) ->
         return keep(step, chain, &prepared);
     }
     require_size(step, tenant, prepared.size)?;
-    let version = new_version(step, user, prepared);
+    let mime_type = prepared.mime_type.or_else(|| Some(file_of(chain).ok()?.mime_type.clone()));
+    let version = new_version(step, user, Prepared { mime_type, ..prepared });
     supersede(step, tenant, id, item, version, ChangeKind::Updated)?;
     record(step, tenant, "file.updated", ItemId::File(id), Vec::new())
 }
@@ -220,8 +221,7 @@ pub(crate) fn supersede(
     };
     let (number, old_number, old_size) = (old.version.saturating_add(1), old.version, old.size);
     let share = item.share;
-    let aged = (tenant, share, step.now, id, old_number);
-    table::put::<VersionsByAge>(step.tables, &aged, &())?;
+    version::retire(step, tenant, share, id, old_number)?;
     let delta =
         Delta { bytes: bytes(version.size), version_bytes: bytes(old_size), ..Delta::default() };
     quota::charge(step, tenant, share, item.owner, delta)?;
@@ -338,7 +338,7 @@ fn require_size(step: &Step<'_>, tenant: TenantId, size: u64) -> Result<(), Stop
     if size > limit { Err(Refusal::FileTooLarge { limit }.into()) } else { Ok(()) }
 }
 
-pub(crate) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared) -> Version {
+pub(super) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared) -> Version {
     Version {
         id: step.new_id(),
         size: prepared.size,
@@ -348,6 +348,7 @@ pub(crate) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared)
         created_at: step.now,
         client_modified_at: prepared.client_modified_at,
         executable: prepared.executable,
+        superseded_at: None,
         content: prepared.content,
     }
 }
@@ -356,7 +357,7 @@ pub(crate) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared)
 const UNKNOWN_MIME: &str = "application/octet-stream";
 
 /// A file whose current version this is.
-pub(crate) fn current(version: &Version, number: u32) -> File {
+pub(super) fn current(version: &Version, number: u32) -> File {
     File {
         mime_type: version.mime_type.clone(),
         version: number,

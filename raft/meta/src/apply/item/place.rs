@@ -103,6 +103,14 @@ pub(crate) fn parent_of(chain: &Chain) -> Parent {
     }
 }
 
+/// The item as a parent of others; nothing for a file, which has none.
+pub(super) fn folder_of(id: ItemId) -> Parent {
+    match id {
+        ItemId::Folder(folder) => Some(folder),
+        ItemId::File(_) => None,
+    }
+}
+
 /// Whoever else has this name in the folder at the bottom of the chain.
 pub(crate) fn holder(
     tables: &dyn Reader,
@@ -364,10 +372,6 @@ pub(crate) fn new_item(
         inherits: true,
         body,
     })
-}
-
-pub(crate) fn is_file(item: &Item) -> bool {
-    matches!(item.body, Body::File(_))
 }
 
 /// A change of something in a tree, as it is recorded for audit.
