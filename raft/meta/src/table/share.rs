@@ -15,6 +15,9 @@ tables! {
     Invitations(23, "invitations"): (TenantId, ShareId, InvitationId) => Invitation;
     /// By the invited address, folded to lower case.
     InvitationsByEmail(24, "invitations_by_email"): (TenantId, String, InvitationId) => ShareId;
+    /// Shares that are being removed for good, a bounded number of rows a command. Who sets
+    /// [`Share::purging`] writes a row here; upkeep does the rest.
+    PurgedShares(25, "purged_shares"): (TenantId, ShareId) => ();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
