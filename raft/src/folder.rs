@@ -68,11 +68,19 @@ fn format(node: NodeId, cluster: Option<u128>) -> Vec<u8> {
     bytes
 }
 
+/// Makes a folder and those above it, where they are not there, durably. Blocks.
+pub(crate) fn make(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let is_new = |folder: &&Path| disk.list(folder).is_err();
+    let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
+    disk.create_folder(path)?;
+    new.iter().rev().filter_map(|folder| folder.parent()).try_for_each(|at| disk.sync_folder(at))
+}
+
 impl Folder {
     /// Opens the folder of `node`, or makes it. Blocks.
     pub(crate) fn open(world: &World, path: &Path, node: NodeId) -> Result<Self, FolderError> {
         let disk = world.disk();
-        disk.create_folder(path).map_err(|source| FolderError::disk("make", path, source))?;
+        make(disk, path).map_err(|source| FolderError::disk("make", path, source))?;
         let lock = disk.lock(&path.join(LOCK)).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => FolderError::InUse { path: path.to_owned() },
             _ => FolderError::disk("lock", path, source),

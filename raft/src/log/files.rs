@@ -10,6 +10,7 @@ use super::frame::{HEAD, Kind, put};
 use super::segment::{Found, START, Scan, Segment, number};
 use super::slots::{Facts, Slots};
 use super::{LogError, LogSettings};
+use crate::folder;
 use crate::types::{Entry, LogId, LogIdShape, decode_entry_id, encode, encode_entry};
 
 /// Where an entry is.
@@ -54,7 +55,7 @@ impl Files {
         settings: &LogSettings,
     ) -> Result<Recovered, LogError> {
         let disk = world.disk();
-        disk.create_folder(folder).map_err(|s| LogError::disk("make", folder, s))?;
+        folder::make(disk, folder).map_err(|s| LogError::disk("make", folder, s))?;
         let mut numbers: Vec<u64> = disk
             .list(folder)
             .map_err(|s| LogError::disk("list", folder, s))?

@@ -82,8 +82,8 @@ impl Slots {
         let file = disk.open(&path, OpenMode::Create).map_err(fault)?;
         let len = file.len().map_err(fault)?;
         let mut best: Option<(u64, Facts)> = None;
-        for start in [0, SLOT] {
-            let mut page = vec![0; len.saturating_sub(start).min(SLOT) as usize];
+        for start in [0, SLOT].into_iter().filter(|start| *start < len) {
+            let mut page = vec![0; (len - start).min(SLOT) as usize];
             file.read_at(&mut page, start).map_err(fault)?;
             best = best.into_iter().chain(parse(&page)).max_by_key(|(count, _)| *count);
         }

@@ -18,6 +18,7 @@ use redb::{
 };
 
 use super::{Engine, Replacement, Row, Snapshot, Work, engine};
+use crate::folder;
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const NOTES: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("notes");
@@ -79,8 +80,7 @@ impl Redb {
         folder: &Path,
         cache_bytes: usize,
     ) -> Result<Self, TableError> {
-        let disk = world.disk();
-        disk.create_folder(folder).map_err(engine)?;
+        folder::make(world.disk(), folder).map_err(engine)?;
         let place = Place { world: world.clone(), folder: folder.to_owned(), cache_bytes };
         place.clear_incoming()?;
         place.open(FILE, OpenMode::Create)
