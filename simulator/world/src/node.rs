@@ -27,6 +27,8 @@ pub(crate) struct Incarnation {
     pub(crate) entropy: Stream,
     pub(crate) slots: Mutex<BTreeMap<u64, Arc<Slot>>>,
     pub(crate) handlers: Mutex<BTreeMap<Class, Arc<dyn Handler>>>,
+    /// A node that is up has its world, also when nobody else holds it.
+    world: Mutex<Option<World>>,
 }
 
 /// What one incarnation reaches of the simulation. Cheap to clone.
@@ -53,19 +55,22 @@ impl Outside {
             entropy: Stream::new(shared.seed, &purpose),
             slots: Mutex::default(),
             handlers: Mutex::default(),
+            world: Mutex::default(),
         };
         Self { shared: Arc::clone(shared), incarnation: Arc::new(incarnation) }
     }
 
     pub(crate) fn world(&self) -> World {
-        World::new(Parts {
+        let world = World::new(Parts {
             clock: Box::new(self.clone()),
             entropy: Box::new(self.clone()),
             disk: Box::new(PretendDisk(self.clone())),
             net: Box::new(self.clone()),
             fetch: Box::new(self.clone()),
             spawn: Box::new(self.clone()),
-        })
+        });
+        *lock(&self.incarnation.world) = Some(world.clone());
+        world
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -101,10 +106,12 @@ impl Outside {
         self.line(format_args!("crash"));
         self.drives().crash(&mut self.faults());
         let handlers = std::mem::take(&mut *lock(&self.incarnation.handlers));
+        let world = lock(&self.incarnation.world).take();
         let slots = std::mem::take(&mut *lock(&self.incarnation.slots));
         // Dropped with no lock held: what is dropped may reach for the world once more.
         slots.into_values().for_each(|slot| slot.empty());
         drop(handlers);
+        drop(world);
         self.shared.changed.notify_waiters();
     }
 }

@@ -31,6 +31,8 @@ pub struct Options {
     pub blocking_max: Duration,
     /// A run that takes longer than this in virtual time has got stuck, and fails.
     pub limit: Duration,
+    /// A run with more events than this goes in circles, and fails.
+    pub events_max: u64,
     /// How many of the latest lines of the trace are kept for reading.
     pub trace_kept: usize,
 }
@@ -40,7 +42,8 @@ impl Default for Options {
         Self {
             yield_chance: 0.2,
             blocking_max: Duration::from_millis(2),
-            limit: Duration::from_secs(24 * 3600),
+            limit: Duration::from_secs(300 * 24 * 3600),
+            events_max: 5_000_000,
             trace_kept: 0,
         }
     }
@@ -121,6 +124,9 @@ impl Shared {
 
     pub(crate) fn line(&self, what: fmt::Arguments<'_>) {
         self.trace.line(format_args!("{} {what}", self.elapsed().as_nanos()));
+        if self.trace.count() > self.options.events_max {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(crate) fn next_task(&self) -> u64 {
@@ -154,15 +160,25 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    async fn panicked(&self) -> Box<dyn Any + Send> {
+    async fn failed(&self) -> Failure {
         loop {
             let changed = self.changed.notified();
             if let Some(panic) = lock(&self.panic).take() {
-                return panic;
+                return Failure::Panicked(panic);
+            }
+            let events_max = self.options.events_max;
+            if self.trace.count() > events_max {
+                return Failure::Stuck(format!("going in circles after {events_max} events"));
             }
             changed.await;
         }
     }
+}
+
+/// Why a run has no output.
+enum Failure {
+    Panicked(Box<dyn Any + Send>),
+    Stuck(String),
 }
 
 impl Simulation {
@@ -173,8 +189,8 @@ impl Simulation {
     /// Runs a scenario to its end, with whatever it did not wait for.
     ///
     /// # Panics
-    /// When the scenario does, when a task of a node that is up does, and when virtual time passes
-    /// [`Options::limit`].
+    /// When the scenario does, when a task of a node that is up does, and when the run passes
+    /// [`Options::limit`] or [`Options::events_max`].
     #[expect(clippy::disallowed_methods, reason = "the run is itself no part of a world")]
     pub fn run<T: Send>(self, scenario: impl AsyncFnOnce(Sim) -> T + Send) -> T {
         // A thread of its own: what libraries keep per thread cannot leak from one run to the next.
@@ -195,28 +211,34 @@ impl Simulation {
             .rng_seed(RngSeed::from_bytes(&derive(self.seed, "runtime")))
             .build()
             .expect("a runtime without I/O asks nothing of the machine");
-        let output = runtime.block_on(self.drive(scenario));
+        let output = runtime.block_on(drive(self.seed, self.options, scenario));
         drop(runtime);
-        output.unwrap_or_else(|panic| resume_unwind(panic))
+        match output {
+            Ok(output) => output,
+            // The panic was told where it happened.
+            Err(Failure::Panicked(panic)) => resume_unwind(panic),
+            Err(Failure::Stuck(why)) => panic!("seed {}: {why}", self.seed),
+        }
     }
+}
 
-    #[expect(clippy::disallowed_methods, reason = "the run itself belongs to no node's world")]
-    async fn drive<T>(
-        self,
-        scenario: impl AsyncFnOnce(Sim) -> T,
-    ) -> Result<T, Box<dyn Any + Send>> {
-        let shared = Arc::new(Shared::new(self.seed, self.options));
-        let stuck = format!("seed {}: stuck after {:?}", self.seed, self.options.limit);
-        let sim = Sim(Arc::clone(&shared));
-        let output = tokio::select! {
-            biased;
-            panic = shared.panicked() => Err(panic),
-            output = scenario(sim.clone()) => Ok(output),
-            () = tokio::time::sleep(self.options.limit) => Err(Box::new(stuck) as Box<_>),
-        };
-        sim.crash_all();
-        output
-    }
+#[expect(clippy::disallowed_methods, reason = "the run itself belongs to no node's world")]
+async fn drive<T>(
+    seed: u64,
+    options: Options,
+    scenario: impl AsyncFnOnce(Sim) -> T,
+) -> Result<T, Failure> {
+    let shared = Arc::new(Shared::new(seed, options));
+    let sim = Sim(Arc::clone(&shared));
+    let stuck = || Failure::Stuck(format!("stuck after {:?} of virtual time", options.limit));
+    let output = tokio::select! {
+        biased;
+        failure = shared.failed() => Err(failure),
+        output = scenario(sim.clone()) => Ok(output),
+        () = tokio::time::sleep(options.limit) => Err(stuck()),
+    };
+    sim.crash_all();
+    output
 }
 
 impl Sim {

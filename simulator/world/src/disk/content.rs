@@ -251,3 +251,76 @@ fn sectors(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let number = offset / SECTOR;
     std::iter::once(head).chain(rest.chunks(SECTOR as usize)).zip(number..).map(|(b, n)| (n, b))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::Content;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        SetLen(u64),
+        Sync,
+        Crash(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..10_000u64, vec(1..=255u8, 0..3_000)).prop_map(|(at, b)| Step::Write(at, b)),
+            2 => (0..12_000u64).prop_map(Step::SetLen),
+            2 => Just(Step::Sync),
+            1 => any::<u64>().prop_map(Step::Crash),
+        ]
+    }
+
+    fn read(content: &Content) -> Vec<u8> {
+        let mut bytes = vec![0; content.len() as usize];
+        assert!(content.read(&mut bytes, 0) && !content.read(&mut [0], content.len()));
+        bytes
+    }
+
+    proptest! {
+        /// Against plain bytes: what is read is what was written, and a crash right after a sync
+        /// takes nothing.
+        #[test]
+        fn a_file_is_its_bytes(steps in vec(step(), 1..40)) {
+            let (mut content, mut bytes, mut synced) = (Content::default(), Vec::new(), true);
+            for step in steps {
+                match step {
+                    Step::Write(at, new) => {
+                        content.write(&new, at);
+                        let end = at as usize + new.len();
+                        if !new.is_empty() {
+                            bytes.resize(bytes.len().max(end), 0);
+                            bytes[at as usize..end].copy_from_slice(&new);
+                            synced = false;
+                        }
+                    }
+                    Step::SetLen(len) => {
+                        content.set_len(len);
+                        bytes.resize(len as usize, 0);
+                        synced = false;
+                    }
+                    Step::Sync => {
+                        content.sync();
+                        synced = true;
+                    }
+                    Step::Crash(seed) => {
+                        content.crash(&mut ChaCha8Rng::seed_from_u64(seed));
+                        if !synced {
+                            bytes = read(&content);
+                        }
+                        // Once it is on the drive, it stays.
+                        synced = true;
+                    }
+                }
+                prop_assert_eq!(&read(&content), &bytes);
+            }
+        }
+    }
+}

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use node_base::{Duration, NodeId};
-use node_world::OpenMode;
+use node_world::{BoxFuture, Class, Handler, OpenMode, Refusal};
 use simulator_world::{Options, Simulation, run};
 
 const NODE: NodeId = NodeId(1);
@@ -126,6 +127,37 @@ fn a_panic_in_any_task_fails_the_run() {
 fn a_run_in_which_nothing_can_happen_fails() {
     let why = failure(|| run(9, |_| std::future::pending::<()>()));
     assert!(why.contains("seed 9") && why.contains("stuck"), "{why}");
+}
+
+#[test]
+fn a_run_that_goes_in_circles_fails() {
+    let why = failure(|| {
+        let options = Options { events_max: 1000, ..Options::default() };
+        Simulation::new(9, options).run(async |sim| {
+            let world = sim.world(NODE);
+            loop {
+                world.blocking(|| ()).await;
+            }
+        });
+    });
+    assert!(why.contains("seed 9") && why.contains("circles"), "{why}");
+}
+
+#[test]
+fn a_node_is_up_although_nobody_holds_its_world() {
+    struct Yes;
+    impl Handler for Yes {
+        fn handle(&self, _: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
+            Box::pin(std::future::ready(Ok(request)))
+        }
+    }
+    Simulation::new(1, Options::default()).run(async |sim| {
+        sim.world(NODE).net().serve(Class::Control, Arc::new(Yes));
+        let other = sim.world(NodeId(2));
+        let limit = Duration::from_secs(1);
+        let reply = other.net().call(sim.peer(NODE), Class::Control, Bytes::new(), limit).await;
+        assert_eq!(reply, Ok(Bytes::new()));
+    });
 }
 
 /// Writes, sleeps and messages of one node; answers the trace's hash and its last lines.

@@ -1,0 +1,3 @@
+//! The simulator as people call it.
+
+mod determinism;
