@@ -37,9 +37,8 @@ pub const DEPTH_MAX: usize = 128;
 /// Entries of permission on one item.
 pub const ACL_ENTRIES_MAX: usize = 1_000;
 
-/// Members of one share, users of one group, groups of one user.
+/// Members of one share, groups of one user.
 pub const SHARE_MEMBERS_MAX: usize = 10_000;
-pub const GROUP_MEMBERS_MAX: usize = 100_000;
 pub const USER_GROUPS_MAX: usize = 1_000;
 /// Invitations of one share that nobody has answered.
 pub const INVITATIONS_MAX: usize = 1_000;

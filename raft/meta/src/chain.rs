@@ -3,6 +3,7 @@
 use node_base::{ShareId, TenantId, limits};
 
 use crate::table;
+use crate::table::acl::Target;
 use crate::table::item::{Item, ItemId, ItemState, Items};
 use crate::table::share::{Share, Shares};
 use crate::tables::{Reader, TableError};
@@ -50,6 +51,24 @@ impl Chain {
         let share = table::get::<Shares>(tables, &(tenant, share_id))?;
         let live = share.filter(|share| !share.purging);
         Ok(live.map(|share| Self { share_id, share, items: Vec::new() }))
+    }
+
+    /// The chain of what a list can belong to.
+    pub fn of_target(
+        tables: &dyn Reader,
+        tenant: TenantId,
+        target: Target,
+    ) -> Result<Option<Self>, TableError> {
+        match target {
+            Target::Share(share) => Self::root(tables, tenant, share),
+            Target::Item(item) => Self::of(tables, tenant, item),
+        }
+    }
+
+    /// What is at its bottom.
+    pub fn target(&self) -> Target {
+        let item = self.items.first();
+        item.map_or(Target::Share(self.share_id), |(id, _)| Target::Item(*id))
     }
 
     /// The item itself; nothing for the root.

@@ -220,6 +220,11 @@ pub enum PermissionCommand {
         target: Target,
         new_owner: Principal,
     },
+    /// Something was read that only the caller's stored role lets pass: it is recorded.
+    NotePass {
+        target: Target,
+        permission: node_base::Permission,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,11 +28,11 @@ use crate::table::share::{Member, Members, Share};
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
 
+pub(crate) use decide::sort;
 pub use explain::{Explained, Reason, explain};
 pub use filter::{FolderFilter, Memo};
-pub(crate) use decide::sort;
 pub(crate) use require::{
-    noun, require, require_admin, require_partner_admin, require_revision, require_verdict,
+    id_text, noun, require, require_admin, require_partner_admin, require_revision, require_verdict,
 };
 
 use filter::Lists;

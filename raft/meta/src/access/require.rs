@@ -8,26 +8,27 @@ use crate::apply::{Step, Stop};
 use crate::caller::Scope;
 use crate::chain::Chain;
 use crate::outcome::{Noun, Refusal};
+use crate::table::acl::Target;
 use crate::table::audit::{Category, Severity};
 use crate::table::item::ItemId;
 use crate::table::people::{AdminRole, Tenants, Users};
 use crate::table::{self};
 
-/// What the thing at the bottom of a chain is called.
-pub(crate) fn noun(chain: &Chain) -> Noun {
-    match chain.items.first() {
-        None => Noun::Share,
-        Some((ItemId::Folder(_), _)) => Noun::Folder,
-        Some((ItemId::File(_), _)) => Noun::File,
+/// What a thing with a list is called.
+pub(crate) fn noun(target: Target) -> Noun {
+    match target {
+        Target::Share(_) => Noun::Share,
+        Target::Item(ItemId::Folder(_)) => Noun::Folder,
+        Target::Item(ItemId::File(_)) => Noun::File,
     }
 }
 
-/// The text of the id of the thing at the bottom of a chain.
-fn resource(chain: &Chain) -> String {
-    match chain.items.first() {
-        None => chain.share_id.to_string(),
-        Some((ItemId::Folder(folder), _)) => folder.to_string(),
-        Some((ItemId::File(file), _)) => file.to_string(),
+/// The text of its id.
+pub(crate) fn id_text(target: Target) -> String {
+    match target {
+        Target::Share(share) => share.to_string(),
+        Target::Item(ItemId::Folder(folder)) => folder.to_string(),
+        Target::Item(ItemId::File(file)) => file.to_string(),
     }
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn require_verdict(
     permission: Permission,
 ) -> Result<(), Stop> {
     if verdict.mask().is_empty() {
-        return Err(Refusal::NotFound(noun(chain)).into());
+        return Err(Refusal::NotFound(noun(chain.target())).into());
     }
     if !verdict.mask().contains(permission) {
         return Err(match (verdict.uncapped().contains(permission), permission) {
@@ -68,7 +69,7 @@ pub(crate) fn require_verdict(
             category: Category::Authorization,
             severity: Severity::Warning,
             action: "permission.overridden",
-            resource: Some(resource(chain)),
+            resource: Some(id_text(chain.target())),
             payload: vec![("permission", permission.name().to_owned())],
         };
         audit::record(step, step.user()?.tenant, draft)?;

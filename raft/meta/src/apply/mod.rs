@@ -5,6 +5,7 @@
 //! and write. A refusal changes nothing but log time.
 
 pub(crate) mod audit;
+pub(crate) mod cluster;
 pub(crate) mod content;
 pub(crate) mod feed;
 pub(crate) mod identity;
