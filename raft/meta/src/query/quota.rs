@@ -2,9 +2,7 @@
 
 use node_base::{PartnerId, ShareId, TenantId, UserId};
 
-use crate::table::item::{
-    Body, Children, ItemId, Items, Parent, Trash, Versions,
-};
+use crate::table::item::{Body, Children, ItemId, Items, Parent, Trash, Versions};
 use crate::table::people::{Principal, Tenants};
 use crate::table::quota::{Quota, QuotaTarget, Quotas, Usage, Usages};
 use crate::table::share::{Share, Shares};

@@ -1,7 +1,8 @@
 //! Upload sessions and writer leases: the right to write bytes that a later commit will name.
 
 use node_base::{
-    ConflictId, FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId, VersionId, limits,
+    ConflictId, FileId, Name, NodeId, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId,
+    VersionId, limits,
 };
 use serde::{Deserialize, Serialize};
 

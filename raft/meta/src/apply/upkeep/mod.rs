@@ -7,10 +7,11 @@ mod checksum;
 mod expire;
 mod reap;
 mod release;
+mod shares;
 #[cfg(test)]
 mod tests;
 
-use super::{Step, Stop};
+use super::{Step, Stop, cluster};
 use crate::caller::Caller;
 use crate::command::Upkeep;
 use crate::outcome::{Answer, Refusal};
@@ -23,7 +24,7 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         Upkeep::Found { .. }
         | Upkeep::StartNode { .. }
         | Upkeep::RotateLease { .. }
-        | Upkeep::SetMap(_) => return Err(Refusal::WrongCaller.into()),
+        | Upkeep::SetMap(_) => return cluster::run(step, command),
         Upkeep::Expire { limit } => expire::run(step, *limit)?,
         Upkeep::Release { limit } => release::run(step, *limit)?,
         Upkeep::Reap { before, limit } => reap::reap(step, *before, *limit)?,

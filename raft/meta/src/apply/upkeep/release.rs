@@ -1,12 +1,12 @@
-//! Taking back what dropped manifests hold, a page at a time.
+//! Taking apart what nobody holds any more: purged items and shares, and dropped manifests page by
+//! page.
 
 use std::ops::ControlFlow;
 
 use node_base::{Generation, Sha256, TenantId, UploadId};
 
-use super::count;
-use crate::apply::content;
-use crate::apply::{Step, Stop};
+use super::{count, shares};
+use crate::apply::{Step, Stop, content, item};
 use crate::table::chunk::Spent;
 use crate::table::item::{ManifestPage, ManifestPages, Manifests};
 use crate::table::upload::{Dropped, Wants, Writers};
@@ -15,7 +15,9 @@ use crate::tables::{Reader, TableError};
 
 /// Releases rows until `limit` of them were touched; the last page may go beyond it.
 pub(super) fn run(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
-    let mut worked = manifests(step, limit)?;
+    let mut worked = item::release_purges(step, limit)?;
+    worked += shares::release(step, limit.saturating_sub(worked))?;
+    worked += manifests(step, limit.saturating_sub(worked))?;
     worked += spent(step, limit.saturating_sub(worked))?;
     Ok(worked)
 }
@@ -43,11 +45,7 @@ fn manifests(step: &mut Step<'_>, limit: u32) -> Result<u32, TableError> {
 }
 
 /// Pages first, while the wants still tell which chunks never got a reference; then the wants.
-fn manifest(
-    step: &mut Step<'_>,
-    key: (TenantId, UploadId),
-    limit: u32,
-) -> Result<u32, TableError> {
+fn manifest(step: &mut Step<'_>, key: (TenantId, UploadId), limit: u32) -> Result<u32, TableError> {
     let mut worked = 0;
     while let Some((at, row)) = first::<ManifestPages>(step.reader(), &key)? {
         if worked >= limit {

@@ -153,11 +153,7 @@ pub(crate) fn take(
 }
 
 /// Notes what the session became, for a client that asks again.
-pub(crate) fn finish(
-    step: &mut Step<'_>,
-    id: UploadId,
-    state: UploadState,
-) -> Result<(), Stop> {
+pub(crate) fn finish(step: &mut Step<'_>, id: UploadId, state: UploadState) -> Result<(), Stop> {
     let (tenant, mut upload) = session(step, id)?;
     upload.state = state;
     table::put::<Uploads>(step.tables, &(tenant, id), &upload)?;

@@ -103,8 +103,6 @@ impl Books {
 
     pub(super) fn close(self) -> Vec<Drift> {
         let differing = self.0.into_iter().filter(|(_, (stored, counted))| stored != counted);
-        differing
-            .map(|(subject, (stored, counted))| Drift { subject, stored, counted })
-            .collect()
+        differing.map(|(subject, (stored, counted))| Drift { subject, stored, counted }).collect()
     }
 }

@@ -8,7 +8,7 @@ use node_base::{Sha256, TenantId, UploadId};
 use super::books::{Books, Counter, Subject};
 use crate::query::quota::tenants_of;
 use crate::table::chunk::{Chunks, Condemned, ShareChunks, Spent};
-use crate::table::item::{ManifestPage, ManifestPages, Manifest, Manifests};
+use crate::table::item::{Manifest, ManifestPage, ManifestPages, Manifests};
 use crate::table::people::Tenants;
 use crate::table::quota::{QuotaTarget, Usages};
 use crate::table::upload::{

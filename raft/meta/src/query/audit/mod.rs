@@ -11,8 +11,8 @@ mod trees;
 
 use node_base::TenantId;
 
-pub use books::{Counter, Drift, Subject};
 use books::Books;
+pub use books::{Counter, Drift, Subject};
 
 use crate::tables::{Reader, TableError};
 

@@ -1,1 +1,5 @@
-//! Sessions, told as short stories.
+//! Sessions, told as short stories, and then at random.
+
+mod drives;
+mod random;
+mod stories;
