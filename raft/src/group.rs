@@ -1,6 +1,6 @@
 //! One node's part of the group, shared by the handle, the tasks and the handlers of messages.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use node_base::{Duration, NodeId};
 use node_world::{Peer, World};
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::folder::{Folder, FolderError};
 use crate::log::LogStore;
 use crate::machine::Machine;
-use crate::propose::Waiting;
+use crate::propose::{Forwarded, Waiting};
 use crate::read::Asking;
 use crate::server::Incoming;
 use crate::settings::Settings;
@@ -31,6 +31,7 @@ pub(crate) struct Group {
     pub(crate) folder: tokio::sync::Mutex<Option<Folder>>,
     pub(crate) incoming: tokio::sync::Mutex<Option<Incoming>>,
     pub(crate) proposals: mpsc::UnboundedSender<Waiting>,
+    pub(crate) forwarded: Mutex<Forwarded>,
     /// Kibibytes of proposals that may wait.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) readers: mpsc::UnboundedSender<Asking>,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use node_base::{Duration, NodeId};
@@ -330,6 +330,7 @@ async fn start(
         folder: tokio::sync::Mutex::new(Some(folder)),
         incoming: tokio::sync::Mutex::new(None),
         proposals,
+        forwarded: Mutex::default(),
         room: Arc::new(Semaphore::new(ROOM_KIB)),
         readers,
         broken: watch::channel(None).0,

@@ -1,13 +1,14 @@
 //! Proposals: gathered into batches where this node leads, sent to the leader where it does not.
 
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
 use node_base::Duration;
 use node_base::limits::COMMAND_MAX;
-use node_world::{Class, NetError, Peer};
+use node_world::{Class, Instant, NetError, Peer};
 use openraft::error::{ClientWriteError, Fatal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::batch::{FULL_BYTES, FULL_COUNT, join};
 use crate::group::{Group, Leader};
@@ -108,13 +109,51 @@ impl Group {
         answered.await.unwrap_or(Err(Unanswered::Uncertain))
     }
 
+    /// Proposes what another node sent, once for all copies of its message.
+    ///
+    /// A copy that comes late meets a leader of a later term, also when this node was restarted in
+    /// between; or it is here the second time, and waits for the outcome of the first.
+    pub(crate) async fn propose_for_other(
+        self: &Arc<Self>,
+        term: u64,
+        message: u128,
+        proposal: Bytes,
+    ) -> ControlReply {
+        if self.raft.metrics().borrow().current_term != term {
+            return ControlReply::NotLeader;
+        }
+        let mut reply = {
+            let mut forwarded = self.forwarded.lock().unwrap_or_else(PoisonError::into_inner);
+            match forwarded.get(message) {
+                Some(reply) => reply,
+                None => {
+                    let (tell, reply) = watch::channel(None);
+                    let kept_until = self.world.now().after(self.settings.patience() * 2);
+                    forwarded.put(self.world.now(), kept_until, message, reply.clone());
+                    let group = Arc::clone(self);
+                    let propose = async move {
+                        let outcome = group.propose_here(proposal).await;
+                        tell.send_replace(Some(outcome.into()));
+                    };
+                    drop(self.world.spawn(propose));
+                    reply
+                }
+            }
+        };
+        let reply = reply.wait_for(Option::is_some).await.map(|reply| reply.clone());
+        reply.ok().flatten().unwrap_or(ControlReply::Uncertain)
+    }
+
     async fn forward(
         &self,
         leader: Peer,
         proposal: &Bytes,
         limit: Duration,
     ) -> Result<Bytes, Unanswered> {
-        let request = pack(*self.cluster.borrow(), &Control::Propose(Raw(proposal)));
+        let term = self.raft.metrics().borrow().current_term;
+        let message = self.world.random();
+        let ask = Control::Propose { term, message, proposal: Raw(proposal) };
+        let request = pack(*self.cluster.borrow(), &ask);
         match self.world.net().call(leader, Class::Control, request, limit).await {
             Ok(reply) => match unpack_reply(&reply) {
                 Ok(ControlReply::Outcome(outcome)) => Ok(Bytes::from(outcome)),
@@ -125,6 +164,34 @@ impl Group {
             Err(NetError::Refused(_)) => Err(Unanswered::NotLeader),
             Err(_) => Err(Unanswered::Uncertain),
         }
+    }
+}
+
+/// The messages that came a while ago or are being answered.
+#[derive(Default)]
+pub(crate) struct Forwarded {
+    replies: BTreeMap<u128, watch::Receiver<Option<ControlReply>>>,
+    /// Oldest first.
+    kept_until: VecDeque<(Instant, u128)>,
+}
+
+impl Forwarded {
+    fn get(&self, message: u128) -> Option<watch::Receiver<Option<ControlReply>>> {
+        self.replies.get(&message).cloned()
+    }
+
+    fn put(
+        &mut self,
+        now: Instant,
+        kept_until: Instant,
+        message: u128,
+        reply: watch::Receiver<Option<ControlReply>>,
+    ) {
+        while let Some((_, old)) = self.kept_until.pop_front_if(|(until, _)| *until <= now) {
+            self.replies.remove(&old);
+        }
+        self.kept_until.push_back((kept_until, message));
+        self.replies.insert(message, reply);
     }
 }
 

@@ -140,15 +140,15 @@ impl Group {
         Ok(ConsensusReply::SnapshotTaken(reply.vote.into()))
     }
 
-    async fn control(&self, request: &Bytes) -> Result<ControlReply, Refusal> {
+    async fn control(self: &Arc<Self>, request: &Bytes) -> Result<ControlReply, Refusal> {
         let (cluster, message) = unpack::<Control<'_>>(request).map_err(refuse)?;
         self.check_cluster(cluster, false).await?;
         Ok(match message {
-            Control::Propose(proposal) => {
+            Control::Propose { term, message, proposal } => {
                 if !(self.check)(proposal.0) {
                     return Err(refuse("the proposal cannot be decoded by this version"));
                 }
-                self.propose_here(request.slice_ref(proposal.0)).await.into()
+                self.propose_for_other(term, message, request.slice_ref(proposal.0)).await
             }
             Control::ReadIndex => match self.read_index_here().await {
                 Ok(index) => ControlReply::ReadIndex(index),

@@ -94,7 +94,7 @@ impl Settings {
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
             snapshot_max_chunk_size: MESSAGE_MAX as u64,
             max_in_snapshot_log_to_keep: self.kept_entries,
-            purge_batch_size: 256,
+            purge_batch_size: self.kept_entries.clamp(1, 256),
             ..Config::default()
         }
         .validate()

@@ -91,8 +91,14 @@ pub(crate) enum ConsensusReply {
 /// What nodes ask the leader in [`node_world::Class::Control`].
 #[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) enum Control<'a> {
-    /// Propose an encoded proposal.
-    Propose(#[serde(borrow)] Raw<'a>),
+    /// Propose an encoded proposal, as the leader of this term.
+    Propose {
+        term: u64,
+        /// The same in each copy that the network makes of the message, and in no other message.
+        message: u128,
+        #[serde(borrow)]
+        proposal: Raw<'a>,
+    },
     /// Up to where must be applied what a read shows that begins now?
     ReadIndex,
 }

@@ -111,9 +111,9 @@ impl Files {
         entries: &[Entry],
         committed: Option<LogId>,
     ) -> Result<Vec<Place>, LogError> {
+        let Some(first) = entries.first() else { return Ok(Vec::new()) };
         self.guarded(|files| {
-            let first = entries.first().map_or(0, |entry| entry.log_id.index);
-            files.roll(first)?;
+            files.roll(first.log_id.index)?;
             let segment = files.segments.back_mut().expect("there is always one");
             let synced = segment.len;
             let mut bytes = Vec::new();

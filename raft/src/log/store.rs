@@ -85,9 +85,16 @@ impl LogStore {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes entries in and has them written. They can be read at once.
-    pub(super) fn enqueue(&self, entries: Vec<Entry>, flushed: Flushed) -> Result<(), LogError> {
+    /// Takes entries in and has them written. They can be read at once. Those that are purged
+    /// already are in the tables, and are not wanted.
+    pub(super) fn enqueue(
+        &self,
+        mut entries: Vec<Entry>,
+        flushed: Flushed,
+    ) -> Result<(), LogError> {
         let mut memory = self.memory();
+        let purged = memory.index.purged().map(|id| id.index);
+        entries.retain(|entry| Some(entry.log_id.index) > purged);
         for entry in &entries {
             memory.index.push(entry.clone()).map_err(|next| {
                 let index = entry.log_id.index;

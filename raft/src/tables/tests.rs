@@ -105,7 +105,11 @@ fn compare(tables: &dyn Snapshot, model: &Model, from: u16, to: u16, most: usize
         }
         let rows = model.range(from.to_vec()..to.to_vec());
         let row = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        if back { rows.rev().map(row).take(most).collect() } else { rows.map(row).take(most).collect() }
+        if back {
+            rows.rev().map(row).take(most).collect()
+        } else {
+            rows.map(row).take(most).collect()
+        }
     };
     assert_eq!(rows(tables, &from, &to, false, most), range(false));
     assert_eq!(rows(tables, &from, &to, true, most), range(true));

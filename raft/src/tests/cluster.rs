@@ -20,10 +20,7 @@ struct Cluster {
 }
 
 /// Runs `task` on a node, as its own code would.
-async fn on<T: Send + 'static>(
-    world: &World,
-    task: impl Future<Output = T> + Send + 'static,
-) -> T {
+async fn on<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send + 'static) -> T {
     world.spawn(task).await.expect("the node is up")
 }
 
@@ -154,7 +151,11 @@ fn a_node_that_is_cut_off_answers_stale_reads_alone() {
 }
 
 /// Proposes with its own keys at one node after the other, and notes what was acknowledged.
-async fn client(cluster: Arc<tokio::sync::RwLock<Cluster>>, client: u64, kept: Arc<Mutex<Vec<u64>>>) {
+async fn client(
+    cluster: Arc<tokio::sync::RwLock<Cluster>>,
+    client: u64,
+    kept: Arc<Mutex<Vec<u64>>>,
+) {
     for count in 0..60 {
         let ok = {
             let cluster = cluster.read().await;
@@ -172,9 +173,10 @@ async fn crash_and_part(sim: Sim) {
     sim.set_net_faults(NetFaults { loss: 0.02, duplicate: 0.02, ..NetFaults::default() });
     let cluster = Arc::new(tokio::sync::RwLock::new(cluster));
     let kept: Vec<Arc<Mutex<Vec<u64>>>> = (0..4).map(|_| Arc::default()).collect();
-    let clients = kept.iter().zip(10..).map(|(kept, number)| {
-        client(Arc::clone(&cluster), number, Arc::clone(kept))
-    });
+    let clients = kept
+        .iter()
+        .zip(10..)
+        .map(|(kept, number)| client(Arc::clone(&cluster), number, Arc::clone(kept)));
     let faults = async {
         for _ in 0..6 {
             sim.sleep(Duration::from_millis(sim.draw(100..900))).await;
