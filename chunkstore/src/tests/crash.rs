@@ -118,8 +118,8 @@ fn crash_and_look(seed: u64) {
         let drives = [1, 1, 2, 3, 4][sim.draw(0..5) as usize];
         let promises = Shared::default();
         for _ in 0..5 {
-            sim.crash_instead_of_change(NODE, sim.draw(1..400));
             let world = sim.world(NODE);
+            sim.crash_instead_of_change(NODE, sim.draw(1..400));
             let (sim_here, promises_here) = (sim.clone(), Arc::clone(&promises));
             let here = world.clone();
             let task = world.spawn(async move {
