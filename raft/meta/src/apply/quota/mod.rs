@@ -4,6 +4,9 @@
 //! at every level at once: the share, the group that owns it, the item's owner, the tenant, the
 //! partner. A write that would pass a limit of any of them is refused whole.
 
+#[cfg(test)]
+mod tests;
+
 use node_base::{PartnerId, ShareId, TenantId, Timestamp, UserId, limits};
 
 use super::audit::{self, Draft};
