@@ -6,12 +6,13 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use node_base::limits::MESSAGE_MAX;
 use node_base::{Duration, NodeId};
+use tokio::sync::oneshot;
 
 use crate::task::current;
 use crate::{BoxFuture, Class, Elapsed, Entry, Handler, NetError, OpenMode, Peer, Refusal, World};
@@ -149,11 +150,19 @@ pub async fn time_and_tasks(world: &World) {
 }
 
 /// Answers with the sender's number and the request; refuses an empty one; answers `big` with more
-/// than fits, and `slow` never.
-struct Echo;
+/// than fits, and `slow` never: it holds the sender until it is dropped.
+#[derive(Default)]
+struct Echo(Mutex<Option<oneshot::Sender<()>>>);
+
+impl Echo {
+    fn held(&self) -> MutexGuard<'_, Option<oneshot::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Handler for Echo {
     fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
+        let held = if request == "slow" { self.held().take() } else { None };
         Box::pin(async move {
             // A handler is a task of its world.
             let world = current();
@@ -162,6 +171,7 @@ impl Handler for Echo {
                 b"big" => Ok(Bytes::from(vec![0; MESSAGE_MAX + 1])),
                 b"slow" => {
                     world.sleep(LONG * 100).await;
+                    drop(held);
                     Ok(Bytes::new())
                 }
                 text => Ok(Bytes::from([&from.0.to_be_bytes(), text].concat())),
@@ -180,8 +190,9 @@ pub async fn messages(a: (&World, Peer), b: (&World, Peer), nobody: Peer) {
         let refused = send(to, Class::Control, b"x", LONG).await;
         assert!(matches!(refused, Err(NetError::Refused(_))), "nobody serves: {refused:?}");
     }
+    let echo = Arc::new(Echo::default());
     for served in [world, b.0] {
-        Class::ALL.into_iter().for_each(|class| served.net().serve(class, Arc::new(Echo)));
+        Class::ALL.into_iter().for_each(|class| served.net().serve(class, echo.clone()));
     }
     for to in [&from, &b.1] {
         for class in Class::ALL {
@@ -191,8 +202,12 @@ pub async fn messages(a: (&World, Peer), b: (&World, Peer), nobody: Peer) {
         let empty = send(to, Class::Control, b"", LONG).await;
         let why = Refusal("nothing to echo".to_owned());
         assert_eq!(empty, Err(NetError::Refused(why)));
+        let (held, dropped) = oneshot::channel();
+        *echo.held() = Some(held);
         let slow = send(to, Class::Control, b"slow", Duration::from_millis(300)).await;
         assert_eq!(slow, Err(NetError::Elapsed));
+        let dropped = world.within(LONG, dropped).await;
+        assert!(dropped.is_ok(), "the receiver stops when the time for the message is over");
         let (size, max) = (MESSAGE_MAX + 1, MESSAGE_MAX);
         let large = send(to, Class::Control, &vec![0; size], LONG).await;
         assert_eq!(large, Err(NetError::TooLarge { size, max }), "the request");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use node_base::NodeId;
 use node_world::{Class, Handler, Parts, World};
@@ -22,6 +23,8 @@ pub(crate) struct Incarnation {
     node: NodeId,
     number: u64,
     alive: AtomicBool,
+    /// While it is paused: the tasks that would have run.
+    paused: Mutex<Option<Vec<Waker>>>,
     drives: Arc<Drives>,
     started: tokio::time::Instant,
     pub(crate) entropy: Stream,
@@ -50,6 +53,7 @@ impl Outside {
             node,
             number,
             alive: AtomicBool::new(true),
+            paused: Mutex::default(),
             drives,
             started: shared.instant(),
             entropy: Stream::new(shared.seed, &purpose),
@@ -79,6 +83,22 @@ impl Outside {
 
     pub(crate) fn is_alive(&self) -> bool {
         self.incarnation.alive.load(Ordering::Relaxed)
+    }
+
+    /// Nothing of this incarnation runs until it is resumed.
+    pub(crate) fn pause(&self) {
+        lock(&self.incarnation.paused).get_or_insert_default();
+    }
+
+    pub(crate) fn resume(&self) {
+        let waiting = lock(&self.incarnation.paused).take().unwrap_or_default();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether this incarnation is paused; `waker` is woken when it goes on.
+    pub(crate) fn is_paused(&self, waker: &Waker) -> bool {
+        let mut paused = lock(&self.incarnation.paused);
+        paused.as_mut().map(|waiting| waiting.push(waker.clone())).is_some()
     }
 
     pub(crate) fn started(&self) -> tokio::time::Instant {

@@ -264,6 +264,23 @@ impl Sim {
         }
     }
 
+    /// Stops a node where it stands, as a machine does that swaps or migrates: its tasks wait, and
+    /// time passes without them.
+    pub fn pause(&self, node: NodeId) {
+        if let Some(outside) = self.0.outside(node) {
+            outside.line(format_args!("pause"));
+            outside.pause();
+        }
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self, node: NodeId) {
+        if let Some(outside) = self.0.outside(node) {
+            outside.line(format_args!("resume"));
+            outside.resume();
+        }
+    }
+
     /// Has a node crash instead of the change to its drives that comes after this many.
     pub fn crash_instead_of_change(&self, node: NodeId, after: u64) {
         self.drives(node).crash_instead_of_change(after);

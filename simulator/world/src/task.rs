@@ -52,6 +52,9 @@ impl Future for Shell {
         if !self.outside.is_alive() {
             return Poll::Ready(());
         }
+        if self.outside.is_paused(context.waker()) {
+            return Poll::Pending;
+        }
         if self.outside.shared.yields() {
             context.waker().wake_by_ref();
             return Poll::Pending;

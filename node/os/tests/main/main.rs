@@ -1,4 +1,5 @@
 //! The real outside, from outside.
 
 mod conformance;
+mod grpc;
 mod machine;

@@ -92,18 +92,19 @@ impl Names {
     }
 
     pub(super) fn sync(&mut self, folder: &Path) {
-        let (synced, waiting): (Vec<_>, Vec<_>) =
-            self.changes.drain(..).partition(|change| change.folder() == folder);
-        self.changes = waiting;
-        for change in synced {
+        let mut waiting: Vec<Change> = Vec::new();
+        for change in self.changes.drain(..) {
+            if change.folder() != folder {
+                waiting.push(change);
+                continue;
+            }
             if let Change::Rename { from, .. } = &change {
                 // The journal holds the old name's making before its going: it cannot come later.
-                let made =
-                    |change: &Change| matches!(change, Change::Link { path, .. } if path == from);
-                self.changes.retain(|change| !made(change));
+                waiting.retain(|made| !matches!(made, Change::Link { path, .. } if path == from));
             }
             change.apply(&mut self.kept);
         }
+        self.changes = waiting;
     }
 
     /// Takes a name, and all below it, away for good.

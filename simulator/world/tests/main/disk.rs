@@ -170,6 +170,21 @@ fn a_rename_happens_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_name_used_again_after_a_move_to_another_folder_is_made_durable() {
+    let before = |world: &World| {
+        world.disk().create_folder(Path::new("to")).expect("made");
+        sync_folder(world, "");
+        put(world, "draft", b"1", true);
+        world.disk().rename(Path::new("draft"), Path::new("to/final")).expect("renamed");
+        put(world, "draft", b"2", true);
+        sync_folder(world, "to");
+        sync_folder(world, "");
+    };
+    let seen = after_crash(before, |world| (get(world, "draft"), get(world, "to/final")));
+    assert_eq!(distinct(&seen), [(Some(b"2".to_vec()), Some(b"1".to_vec()))]);
+}
+
+#[test]
 fn a_removal_that_was_not_synced_may_be_undone() {
     let before = |world: &World| {
         put(world, "a", b"x", true);

@@ -57,6 +57,35 @@ fn no_task_takes_a_step_after_the_crash() {
 }
 
 #[test]
+fn a_paused_node_stands_still_while_time_passes() {
+    let steps = |pause: bool| {
+        Simulation::new(2, Options::default()).run(async |sim| {
+            let world = sim.world(NODE);
+            let steps = Arc::new(AtomicU64::new(0));
+            let (inner, counted) = (world.clone(), Arc::clone(&steps));
+            world.spawn(async move {
+                loop {
+                    inner.sleep(Duration::from_millis(10)).await;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            if pause {
+                sim.pause(NODE);
+            }
+            sim.sleep(Duration::from_secs(1)).await;
+            let seen = steps.load(Ordering::Relaxed);
+            sim.resume(NODE);
+            sim.sleep(Duration::from_secs(1)).await;
+            (seen, steps.load(Ordering::Relaxed) - seen)
+        })
+    };
+    let (paused, resumed) = steps(true);
+    assert_eq!(paused, 0);
+    assert!(resumed > 50, "{resumed}");
+    assert!(steps(false).0 > 50);
+}
+
+#[test]
 fn a_wall_clock_may_be_wrong_and_monotonic_time_is_not() {
     Simulation::new(1, Options::default()).run(async |sim| {
         let (right, wrong) = (sim.world(NODE), sim.world(NodeId(2)));
