@@ -25,6 +25,9 @@ use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::Types;
 use crate::{propose, read};
 
+/// What openraft says of it; for the log.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why the agreement cannot be taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -34,10 +37,10 @@ pub enum OpenError {
     Log(#[from] LogError),
     #[error("the tables in {} cannot be opened", folder.display())]
     Tables { folder: PathBuf, source: TableError },
-    #[error("the settings contradict themselves: {0}")]
-    Settings(#[from] openraft::ConfigError),
-    #[error("the agreement cannot be taken up: {0}")]
-    Start(String),
+    #[error("the settings of the agreement contradict themselves")]
+    Settings(#[source] Cause),
+    #[error("the agreement cannot be taken up")]
+    Start(#[source] Cause),
 }
 
 /// Why a cluster cannot be founded.
@@ -124,7 +127,7 @@ impl Raft {
         let (inner, settings) = (world.clone(), settings.clone());
         // In a task of this world, because openraft asks the task it is called in for its world.
         let opened = world.spawn(async move { start(inner, node, folder, settings, rules).await });
-        opened.await.unwrap_or_else(|ended| Err(OpenError::Start(ended.to_string())))
+        opened.await.unwrap_or_else(|ended| Err(OpenError::Start(Box::new(ended))))
     }
 
     /// Founds a cluster of this node alone, which listens at `address`, and waits until it leads.
@@ -300,7 +303,7 @@ async fn start(
     settings: Settings,
     rules: Rules,
 ) -> Result<Raft, OpenError> {
-    let config = Arc::new(settings.openraft()?);
+    let config = Arc::new(settings.openraft().map_err(OpenError::Settings)?);
     let (inner, at) = (world.clone(), path.clone());
     let folder = world.blocking(move || Folder::open(&inner, &at, node)).await?;
     let log = LogStore::open(&world, node, &path.join("log"), settings.log()).await?;
@@ -315,7 +318,7 @@ async fn start(
     let network = Network { world: world.clone(), cluster: known_cluster };
     let raft = openraft::Raft::<Types>::new(node.0, config, network, log.clone(), machine.clone())
         .await
-        .map_err(|error| OpenError::Start(error.to_string()))?;
+        .map_err(|error| OpenError::Start(Box::new(error)))?;
     let (proposals, proposed) = mpsc::unbounded_channel();
     let (readers, asked) = mpsc::unbounded_channel();
     let group = Arc::new(Group {

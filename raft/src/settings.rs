@@ -1,8 +1,10 @@
 //! What can be set about the agreement.
 
+use std::error::Error;
+
 use node_base::Duration;
 use node_base::limits::MESSAGE_MAX;
-use openraft::{Config, ConfigError, SnapshotPolicy};
+use openraft::{Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogSettings;
@@ -82,7 +84,7 @@ impl Settings {
         LogSettings { segment_bytes: self.log_segment_bytes, cache_bytes: self.log_cache_bytes }
     }
 
-    pub(crate) fn openraft(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn openraft(&self) -> Result<Config, Box<dyn Error + Send + Sync>> {
         Config {
             cluster_name: "scaidrive".to_owned(),
             heartbeat_interval: self.heartbeat_ms,
@@ -98,5 +100,6 @@ impl Settings {
             ..Config::default()
         }
         .validate()
+        .map_err(Into::into)
     }
 }

@@ -293,8 +293,7 @@ async fn lose_power(sim: Sim) -> u64 {
             () = sim.sleep(Duration::from_secs(5)) => sim.crash(NODE),
         }
     }
-    let written = got.lock().expect("nobody panics").written;
-    written
+    got.lock().expect("nobody panics").written
 }
 
 #[test]

@@ -10,8 +10,7 @@ use simulator_world::{NetFaults, Options, Sim, Simulation};
 use super::{key, open, rows};
 use crate::handle::Raft;
 use crate::read::Consistency;
-
-type Row = (Vec<u8>, Vec<u8>);
+use crate::tables::Row;
 
 /// Nodes that are up, by their order.
 struct Cluster {

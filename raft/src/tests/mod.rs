@@ -15,6 +15,7 @@ use raft_meta::{Reader, TableError, Writer};
 use crate::handle::{OpenError, Raft};
 use crate::machine::Rules;
 use crate::settings::Settings;
+use crate::tables::Row;
 
 /// A proposal is a key; its row says which command it was.
 const RULES: Rules = Rules { check: |proposal| !proposal.is_empty(), apply };
@@ -50,7 +51,7 @@ fn key(client: u64, count: u64) -> Bytes {
 }
 
 /// All rows.
-fn rows(tables: &dyn Reader) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TableError> {
+fn rows(tables: &dyn Reader) -> Result<Vec<Row>, TableError> {
     let mut rows = Vec::new();
     tables.scan(&[], &[0xff], &mut |key, value| {
         rows.push((key.to_vec(), value.to_vec()));

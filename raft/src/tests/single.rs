@@ -80,8 +80,7 @@ async fn lose_power_again_and_again(sim: Sim) -> usize {
     let inner = world.clone();
     let check = world.spawn(async move { check_all_is_there(&inner, &checked).await });
     check.await.expect("the check ends");
-    let count = acknowledged.lock().expect("nobody panics").len();
-    count
+    acknowledged.lock().expect("nobody panics").len()
 }
 
 #[test]
