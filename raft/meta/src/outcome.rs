@@ -63,6 +63,9 @@ pub enum Answer {
     Device(DeviceId),
     Conflict(ConflictId),
     Grant(Grant),
+    /// The secret had been used before: all that came of it has ended, for one of its two users
+    /// has no right to it. No refusal, because this is kept.
+    GrantRevoked,
     Lease(u64),
     /// How many rows were touched; fewer than allowed means nothing is left.
     Worked(u32),
@@ -159,6 +162,8 @@ pub enum Expired {
     Upload,
     Invitation,
     Grant,
+    /// It is older than the history that is kept, or of another life of the share.
+    Cursor,
 }
 
 /// Why a command was refused. It changed nothing.
@@ -172,6 +177,8 @@ pub enum Refusal {
     ScopeMissing(Scope),
     #[error("the user is suspended")]
     Suspended,
+    #[error("too many wrong attempts")]
+    Throttled { until: Timestamp },
     #[error("only the owner may do this")]
     OwnerOnly,
     #[error("the role is not enough")]

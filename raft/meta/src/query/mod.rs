@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod audit_log;
 pub(crate) mod children;
+mod denied;
+pub mod feed;
 pub mod chunk;
 pub mod item;
 pub mod page;
@@ -10,3 +12,6 @@ pub mod quota;
 pub mod upkeep;
 pub mod upload;
 pub mod people;
+
+pub use denied::Denied;
+pub mod identity;

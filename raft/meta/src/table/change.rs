@@ -27,6 +27,8 @@ pub struct Feed {
     pub forgotten: u64,
     /// The newest number.
     pub last: u64,
+    /// Of a tenant's order: rises when it is restored from a backup. A share has its own.
+    pub incarnation: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -54,11 +54,10 @@ pub(super) fn deletion(
         true => table::get::<Lists>(tables, &(tenant, Target::Item(id)))?.unwrap_or_default(),
         false => Vec::new(),
     };
-    let is_listed = item.has_own_entries || !item.inherits;
     let before =
         ListBefore { entries, inherits: item.inherits, owner: Some(item.owner), grouping: None };
     let mut draft = change(id, item, ChangeKind::Deleted);
-    draft.before = is_listed.then_some(before);
+    draft.before = Some(before);
     draft.subtree = matches!(id, ItemId::Folder(_))
         && !contents(tables, tenant, item.share, folder_of(id), 0)?.is_empty()
         && !listed_below(tables, tenant, item.share, id)?.is_empty();
