@@ -2,13 +2,17 @@
 
 pub mod audit;
 pub mod audit_log;
-pub(crate) mod children;
+pub mod children;
 mod denied;
 pub mod feed;
 pub mod chunk;
 pub mod item;
 pub mod page;
 pub mod quota;
+pub mod version;
+pub mod trash;
+pub mod snapshot;
+pub mod recent;
 pub mod upkeep;
 pub mod upload;
 pub mod people;

@@ -67,4 +67,14 @@ pub enum GrantKind {
     },
     /// A browser session at the issuer's own pages.
     Session,
+    /// Stands under the hash of a user code for the device code it belongs to.
+    UserCode {
+        device: Sha256,
+    },
+    /// Stands under a family's name as long as its tokens are good.
+    Family,
+    /// A code that was traded in: if it comes again, somebody stole it, and what came of it ends.
+    Spent {
+        family: Option<Sha256>,
+    },
 }
