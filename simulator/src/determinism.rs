@@ -1,9 +1,9 @@
 //! A small run that touches every source of chance, and its trace.
 //!
 //! One node sends notes to another over a network that loses, doubles and delays them; both write
-//! what they saw to their drives, syncing only now and then. The receiver crashes once, at a change
-//! to its drives that the seed chooses, and comes back. If any of it depended on more than the seed,
-//! two processes would write different traces.
+//! what they saw to their drives, syncing only now and then. The receiver crashes once, at a
+//! change to its drives that the seed chooses, and comes back. If any of it depended on more than
+//! the seed, two processes would write different traces.
 
 use std::fmt;
 use std::io::{self, Read};

@@ -14,8 +14,8 @@ use crate::cause::chain;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// The client is made when it is first needed: it reads the machine's certificates, which a node that
-/// asks nobody outside need not have.
+/// The client is made when it is first needed: it reads the machine's certificates, which a node
+/// that asks nobody outside need not have.
 #[derive(Clone, Default)]
 pub(crate) struct RealFetch(Arc<OnceCell<Client>>);
 

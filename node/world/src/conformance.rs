@@ -1,8 +1,8 @@
 //! What every implementation of a world promises, as checks that each runs in its own tests.
 //!
-//! A difference between the real and the pretend outside would make the simulator prove things about
-//! a machine that does not exist; whoever relies on a behaviour that is not here adds it here.
-//! Each check panics with what was broken.
+//! A difference between the real and the pretend outside would make the simulator prove things
+//! about a machine that does not exist; whoever relies on a behaviour that is not here adds it
+//! here. Each check panics with what was broken.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,8 +1,9 @@
-//! What a node may ask of the outside: time, entropy, drives, other machines, and to have work done.
+//! What a node may ask of the outside: time, entropy, drives, other machines, and to have work
+//! done.
 //!
-//! Product code never names the machine's clock, threads, files or sockets. It is handed a [`World`]
-//! and asks that. There are two implementations: the real one, and a pretend one in which time is
-//! virtual, drives tear, and messages get lost, all decided by a seed.
+//! Product code never names the machine's clock, threads, files or sockets. It is handed a
+//! [`World`] and asks that. There are two implementations: the real one, and a pretend one in
+//! which time is virtual, drives tear, and messages get lost, all decided by a seed.
 //!
 //! Never here: an implementation of any of it.
 

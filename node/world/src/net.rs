@@ -64,8 +64,8 @@ pub enum NetError {
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-/// What a node does with messages of one class. The future is a task of the handler's node; it may be
-/// dropped once the time for the message is over or its sender is gone.
+/// What a node does with messages of one class. The future is a task of the handler's node; it may
+/// be dropped once the time for the message is over or its sender is gone.
 pub trait Handler: Send + Sync {
     fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>>;
 }

@@ -1,13 +1,14 @@
 //! The same seed gives the same trace in two processes, and another seed another one.
-#![expect(clippy::disallowed_types, reason = "two processes are what is compared")]
 
 use std::collections::BTreeSet;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const SEEDS: u64 = 8;
 
+#[expect(clippy::disallowed_types, reason = "two processes are what is compared")]
 fn simulator(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simulator")).args(arguments).output().expect("it starts")
+    let binary = env!("CARGO_BIN_EXE_simulator");
+    std::process::Command::new(binary).args(arguments).output().expect("it starts")
 }
 
 /// What one process of its own found for a seed, without the seed.

@@ -1,7 +1,7 @@
 //! Virtual time and entropy.
 //!
-//! Monotonic time is tokio's paused clock: it stands still while anything can run, and then jumps to
-//! the next moment that somebody waits for.
+//! Monotonic time is tokio's paused clock: it stands still while anything can run, and then jumps
+//! to the next moment that somebody waits for.
 
 use node_base::{Duration, Timestamp};
 use node_world::{BoxFuture, Clock, Entropy, Instant};

@@ -1,9 +1,9 @@
 //! The pretend outside: virtual time, seeded randomness, faulty drives and network.
 //!
 //! A [`Simulation`] runs nodes in one thread. Each gets a [`World`] that keeps the contract of the
-//! real one, and in which everything that could differ from run to run is decided by a seed: the same
-//! seed gives the same [`Trace`], byte for byte, in every process. For the tests of one package,
-//! [`run`] gives one node's world.
+//! real one, and in which everything that could differ from run to run is decided by a seed: the
+//! same seed gives the same [`Trace`], byte for byte, in every process. For the tests of one
+//! package, [`run`] gives one node's world.
 //!
 //! Never here: a product package, real time, sockets, files of the machine.
 

@@ -2,8 +2,8 @@
 //! partition.
 //!
 //! Each direction of each message is decided on its own. A message that is lost, and one to a node
-//! that crashes while handling it, are silence until the sender's limit; a node that is down refuses
-//! the connection.
+//! that crashes while handling it, are silence until the sender's limit; a node that is down
+//! refuses the connection.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

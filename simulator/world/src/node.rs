@@ -1,7 +1,7 @@
 //! One incarnation of a pretend node: from its start to its crash.
 //!
-//! Everything that runs for a node runs in slots that its incarnation owns. A crash empties them all
-//! at once, so that nothing takes another step: no finally, no flush, no last message.
+//! Everything that runs for a node runs in slots that its incarnation owns. A crash empties them
+//! all at once, so that nothing takes another step: no finally, no flush, no last message.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! Streams of pretend chance, one per purpose, all from one seed.
 //!
 //! Separate streams keep plans apart: a node that asks for one more random number shifts neither
-//! the faults nor the schedule. ChaCha is specified bit for bit, so an old seed keeps its meaning on
-//! every machine.
+//! the faults nor the schedule. ChaCha is specified bit for bit, so an old seed keeps its meaning
+//! on every machine.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

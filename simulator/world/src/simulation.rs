@@ -242,8 +242,8 @@ async fn drive<T>(
 }
 
 impl Sim {
-    /// Starts an incarnation of a node; one that is up crashes first. Its drives are as the last one
-    /// left them.
+    /// Starts an incarnation of a node; one that is up crashes first. Its drives are as the last
+    /// one left them.
     pub fn world(&self, node: NodeId) -> World {
         self.crash(node);
         let mut nodes = lock(&self.0.nodes);
@@ -256,8 +256,8 @@ impl Sim {
         outside.world()
     }
 
-    /// Ends a node's incarnation, if it is up: no task of it takes another step, and its drives keep
-    /// no more of what was not synced than chance will have it.
+    /// Ends a node's incarnation, if it is up: no task of it takes another step, and its drives
+    /// keep no more of what was not synced than chance will have it.
     pub fn crash(&self, node: NodeId) {
         if let Some(outside) = self.0.outside(node) {
             outside.crash();

@@ -1,10 +1,10 @@
 //! Messages between nodes, as unary gRPC calls over TCP.
 //!
-//! A message of class `control` is a call of `/scaidrive.Messages/control` whose body is the message
-//! as it is, without protobuf around it. The metadata says who sends it (`scaidrive-from`) and whom
-//! it is meant for (`scaidrive-to`), because an address may have a new resident; `grpc-timeout` is the
-//! sender's limit, kept by both ends. Each class has its own connections, so that none waits behind
-//! another's bytes.
+//! A message of class `control` is a call of `/scaidrive.Messages/control` whose body is the
+//! message as it is, without protobuf around it. The metadata says who sends it (`scaidrive-from`)
+//! and whom it is meant for (`scaidrive-to`), because an address may have a new resident;
+//! `grpc-timeout` is the sender's limit, kept by both ends. Each class has its own connections, so
+//! that none waits behind another's bytes.
 
 mod client;
 mod codec;

@@ -24,8 +24,8 @@ struct Image {
     len: u64,
 }
 
-/// The parts of `len` bytes at `offset` that lie in one page each: page, where in the page, where in
-/// the bytes, how many.
+/// The parts of `len` bytes at `offset` that lie in one page each: page, where in the page, where
+/// in the bytes, how many.
 fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -208,8 +208,8 @@ impl Content {
         });
     }
 
-    /// Applies to the durable image the lengths of the first `lengths` changes, or up to `end` where
-    /// that is more, and the sectors that `reached` names of any.
+    /// Applies to the durable image the lengths of the first `lengths` changes, or up to `end`
+    /// where that is more, and the sectors that `reached` names of any.
     fn keep(
         &mut self,
         changes: &[Change],

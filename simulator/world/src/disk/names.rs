@@ -1,9 +1,9 @@
 //! The names on a pretend drive: what programs see, what a power loss would keep, and the changes
 //! between the two.
 //!
-//! A change of names is durable once the folder that got it was synced. At a crash, each folder keeps
-//! the first few of its changes that were not, as a journal would; a rename happens whole or not at
-//! all. A name whose folder is lost is lost with it.
+//! A change of names is durable once the folder that got it was synced. At a crash, each folder
+//! keeps the first few of its changes that were not, as a journal would; a rename happens whole or
+//! not at all. A name whose folder is lost is lost with it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
