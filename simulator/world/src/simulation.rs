@@ -281,7 +281,8 @@ impl Sim {
         }
     }
 
-    /// Has a node crash instead of the change to its drives that comes after this many.
+    /// Has a node crash instead of the change to its drives that comes after this many. Blocking
+    /// work runs without a pause, so this is how a crash comes in the middle of it.
     pub fn crash_instead_of_change(&self, node: NodeId, after: u64) {
         self.drives(node).crash_instead_of_change(after);
     }

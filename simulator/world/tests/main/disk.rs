@@ -305,7 +305,11 @@ fn a_chosen_bit_rots_and_a_file_is_lost() {
         assert!(sim.rot(NODE, Path::new("/drive/a"), 2, 3));
         assert!(!sim.rot(NODE, Path::new("/drive/a"), 4, 3), "past the end");
         assert_eq!(get(&world, "drive/a"), Some(vec![0, 0, 8, 0]));
+        ["", "drive"].into_iter().for_each(|folder| sync_folder(&world, folder));
+        let world = sim.world(NODE);
+        assert_eq!(get(&world, "drive/a"), Some(vec![0, 0, 8, 0]), "for good");
         sim.lose(NODE, Path::new("/drive")).expect("a path");
+        let world = sim.world(NODE);
         assert_eq!(get(&world, "drive/a"), None);
         assert!(world.disk().list(Path::new("drive")).is_err());
     });
