@@ -8,6 +8,7 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 use super::drives::{Drives, declared, hash, length};
 use crate::command::{Command, ItemCommand, NewChunk, Place, Received, Upkeep, UploadCommand};
 use crate::outcome::{Answer, Outcome, Refusal};
+use crate::query;
 use crate::table;
 use crate::table::chunk::{Condemned, ShareChunks, Spent};
 use crate::table::item::{ItemId, ManifestPages, Manifests, Purges};
@@ -42,8 +43,14 @@ enum Act {
         index: u8,
         way: Way,
     },
+    /// Declares and sends all that is missing.
     Fill {
         session: u8,
+    },
+    /// A session from its beginning to its end.
+    Whole {
+        chunks: Vec<u8>,
+        fixed: bool,
     },
     Complete {
         session: u8,
@@ -114,14 +121,15 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (n(), 0..200usize, 0..4usize)
             .prop_map(|(session, many, again)| Act::Declare { session, many, again }),
         8 => (n(), n(), way).prop_map(|(session, index, way)| Act::Receive { session, index, way }),
-        4 => n().prop_map(|session| Act::Fill { session }),
+        2 => n().prop_map(|session| Act::Fill { session }),
         4 => n().prop_map(|session| Act::Complete { session }),
         1 => n().prop_map(|session| Act::Abort { session }),
         3 => (vec(0..9u8, 0..5), any::<Option<u8>>(), any::<bool>()).prop_map(
             |(chunks, replaces, existing)| Act::Commit { chunks, replaces, existing }
         ),
-        2 => (0..4u8).prop_map(|back| Act::Repeat { back }),
-        2 => n().prop_map(|file| Act::Copy { file }),
+        4 => n().prop_map(|back| Act::Repeat { back }),
+        3 => (chunks(), any::<bool>()).prop_map(|(chunks, fixed)| Act::Whole { chunks, fixed }),
+        3 => n().prop_map(|file| Act::Copy { file }),
         1 => n().prop_map(|file| Act::Delete { file }),
         3 => n().prop_map(|file| Act::Purge { file }),
         1 => (n(), 1..4u8).prop_map(|(file, number)| Act::DeleteVersion { file, number }),
@@ -159,11 +167,15 @@ impl World {
                 self.open(chunks, *fixed, *replaces, *first);
             }
             Act::Declare { session, many, again } => self.declare(*session, *many, *again),
-            Act::Receive { session, index, way } => self.receive(*session, *index, *way),
-            Act::Fill { session } => {
-                for index in 0..=u8::MAX {
-                    self.receive(*session, index, Way::Session);
-                }
+            Act::Receive { session, index, way } => {
+                self.receive(*session, usize::from(*index), *way)
+            }
+            Act::Fill { session } => self.fill(*session),
+            Act::Whole { chunks, fixed } => {
+                self.open(chunks, *fixed, None, 0);
+                let last = (self.sessions.len().max(1) - 1) as u8;
+                self.fill(last);
+                self.run(&Act::Complete { session: last });
             }
             Act::Complete { session } => {
                 if let Some(id) = self.session(*session).map(|session| session.id) {
@@ -179,8 +191,7 @@ impl World {
                 self.commit(chunks, *replaces, *existing);
             }
             Act::Repeat { back } => {
-                let at = self.past.len().checked_sub(1 + usize::from(*back));
-                if let Some(command) = at.map(|at| self.past[at].clone()) {
+                if let Some(command) = pick(&self.past, *back).cloned() {
                     tolerate(&self.drives.run(command));
                 }
             }
@@ -283,7 +294,7 @@ impl World {
         let count = self.sessions.len().max(1);
         let Some(session) = self.sessions.get_mut(usize::from(session) % count) else { return };
         let from = session.declared.saturating_sub(again);
-        let to = session.chunks.len().min(session.declared + many);
+        let to = session.chunks.len().min(session.declared.saturating_add(many));
         let command = UploadCommand::Declare {
             upload: session.id,
             first: Some(from as u64),
@@ -296,10 +307,12 @@ impl World {
         }
     }
 
-    fn receive(&mut self, session: u8, index: u8, way: Way) {
+    fn receive(&mut self, session: u8, index: usize, way: Way) {
         let Some(session) = self.session(session) else { return };
         let known = if session.fixed { session.chunks.len() } else { session.declared };
-        let index = if usize::from(index) < known { usize::from(index) } else { return };
+        if index >= known {
+            return;
+        }
         let (upload, writer, n) = (session.id, session.writer, session.chunks[index]);
         let chunk = match way {
             Way::Session => self.drives.write(n, writer),
@@ -310,6 +323,18 @@ impl World {
         let command = Command::Upload(UploadCommand::Receive { upload, chunks });
         self.past.push(command.clone());
         tolerate(&self.drives.run(command));
+    }
+
+    fn fill(&mut self, session: u8) {
+        self.declare(session, usize::MAX, 0);
+        let Some(Session { id, .. }) = self.session(session) else { return };
+        let (tables, now) = (&self.drives.fixture.tables, self.drives.fixture.now);
+        let who = (self.drives.fixture.tenant, self.drives.fixture.ann);
+        let status = query::upload::status(tables, now, who, *id, 0, usize::MAX);
+        let missing = status.expect("memory").map(|status| status.missing);
+        for index in missing.unwrap_or_default() {
+            self.receive(session, index as usize, Way::Session);
+        }
     }
 
     fn commit(&mut self, chunks: &[u8], replaces: Option<u8>, existing: bool) {
@@ -392,7 +417,7 @@ fn tolerate(outcome: &Outcome) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_needed_is_lost_and_nothing_else_is_kept(acts in vec(act(), 1..60)) {

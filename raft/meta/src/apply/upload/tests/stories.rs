@@ -3,12 +3,12 @@
 use node_base::{Duration, Permission, sha256};
 
 use super::drives::{Drives, declared, hash, length, opened, size};
-use crate::command::{Command, Declared, Upkeep, UploadCommand};
+use crate::command::{Command, Declared, ItemCommand, Place, Upkeep, UploadCommand};
 use crate::outcome::{Answer, Expired, Noun, Outcome, Refusal};
 use crate::query;
 use crate::table;
-use crate::table::chunk::Chunks;
-use crate::table::item::{Body, Checksum};
+use crate::table::chunk::{Chunks, Condemned};
+use crate::table::item::{Body, Checksum, ItemId};
 use crate::table::upload::{UploadState, Uploads};
 
 fn file(outcome: Outcome) -> crate::table::item::File {
@@ -151,7 +151,7 @@ fn a_fixed_session_takes_the_last_that_came_for_an_index() {
     let Ok(Answer::Item(view)) = drives.complete(session.upload) else {
         panic!("the first answer")
     };
-    let crate::table::item::ItemId::File(id) = view.id else { panic!("a file") };
+    let ItemId::File(id) = view.id else { panic!("a file") };
     let chunk = drives.write(4, drives.lease);
     let to = drives.destination("", Some(id));
     drives.commit(to, vec![chunk]).expect("it replaces");
@@ -204,9 +204,7 @@ fn a_copy_that_was_superfluous_is_never_taken_up() {
     let session = drives.open("b", &[1]);
     drives.receive(session.upload, 0, second).expect("it is harmless");
     drives.upload(UploadCommand::Abort { upload: session.upload }).expect("it is open");
-    let purge = crate::command::ItemCommand::Purge {
-        item: crate::table::item::ItemId::File(drives.files()[0]),
-    };
+    let purge = ItemCommand::Purge { item: ItemId::File(drives.files()[0]) };
     drives.item(purge).expect("ann may");
     while drives.upkeep(Upkeep::Release { limit: 10 }) > 0 {}
     drives.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 });
@@ -379,4 +377,47 @@ fn what_can_never_fit_is_refused_before_a_byte_is_sent() {
         !table::has::<Chunks>(&drives.fixture.tables, &(drives.fixture.tenant, hash(1)))
             .expect("memory")
     );
+}
+
+#[test]
+fn a_chunk_that_is_needed_is_not_reaped_whatever_the_list_says() {
+    let mut drives = Drives::new();
+    let chunk = drives.write(1, drives.lease);
+    let to = drives.destination("a", None);
+    drives.commit(to, vec![chunk]).expect("it is new");
+    let stale = (1, drives.fixture.tenant, hash(1));
+    table::put::<Condemned>(&mut drives.fixture.tables, &stale, &()).expect("memory");
+    assert_eq!(drives.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 1);
+    drives.follow();
+    drives.check();
+}
+
+#[test]
+fn a_copy_of_a_long_file_holds_its_chunks_when_the_file_goes() {
+    let mut drives = Drives::new();
+    let chunks: Vec<u8> = (0..300).map(|n| [1, 2, 3][n % 3]).collect();
+    let session = drives.open("long", &chunks);
+    for (index, n) in [(0, 1), (1, 2), (2, 3)] {
+        let chunk = drives.write(n, session.writer);
+        drives.receive(session.upload, index, chunk).expect("it is wanted");
+    }
+    drives.complete(session.upload).expect("it is whole");
+    let item = ItemId::File(drives.files()[0]);
+    let to = Place { share: drives.fixture.share, parent: None };
+    let copy = ItemCommand::Copy { item, to, name: Some("copy".to_owned()) };
+    drives.item(copy).expect("ann may");
+    drives.check();
+    drives.item(ItemCommand::Purge { item }).expect("ann may");
+    while drives.upkeep(Upkeep::Release { limit: 100 }) > 0 {}
+    assert_eq!(drives.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 0);
+    drives.check();
+    let copy = ItemId::File(drives.files()[0]);
+    drives.item(ItemCommand::Purge { item: copy }).expect("ann may");
+    while drives.upkeep(Upkeep::Release { limit: 100 }) > 0 {
+        drives.check();
+    }
+    assert_eq!(drives.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 3);
+    drives.follow();
+    drives.check();
+    assert_eq!(drives.bytes(), 0);
 }
