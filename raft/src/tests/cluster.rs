@@ -80,9 +80,9 @@ impl Cluster {
     }
 }
 
-fn run(seed: u64, scenario: impl AsyncFnOnce(Sim) + Send) {
+fn run<T: Send>(seed: u64, scenario: impl AsyncFnOnce(Sim) -> T + Send) -> T {
     let limit = Duration::from_secs(600);
-    Simulation::new(seed, Options { limit, ..Options::default() }).run(scenario);
+    Simulation::new(seed, Options { limit, ..Options::default() }).run(scenario)
 }
 
 #[test]
@@ -167,7 +167,8 @@ async fn client(
     }
 }
 
-async fn crash_and_part(sim: Sim) {
+/// Answers the hash of all that happened.
+async fn crash_and_part(sim: Sim) -> String {
     let cluster = Cluster::found(sim.clone()).await;
     sim.set_net_faults(NetFaults { loss: 0.02, duplicate: 0.02, ..NetFaults::default() });
     let cluster = Arc::new(tokio::sync::RwLock::new(cluster));
@@ -207,6 +208,7 @@ async fn crash_and_part(sim: Sim) {
             assert!(found.contains_key(&key[..]), "{number}/{count} was acknowledged and is lost");
         }
     }
+    sim.trace().hash()
 }
 
 #[test]
@@ -214,6 +216,13 @@ fn nodes_that_crash_and_part_keep_what_was_acknowledged_and_agree() {
     for seed in 0..6 {
         run(seed, crash_and_part);
     }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let first = run(17, crash_and_part);
+    assert_eq!(run(17, crash_and_part), first);
+    assert_ne!(run(18, crash_and_part), first);
 }
 
 #[test]

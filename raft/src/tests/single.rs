@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use node_base::limits::COMMAND_MAX;
 use node_base::{Duration, NodeId};
 use node_world::World;
-use simulator_world::{Options, Sim, Simulation, run};
+use raft_meta::command::{Command, Upkeep};
+use raft_meta::{Caller, MemoryTables, Proposal};
+use simulator_world::{DiskFaults, Options, Sim, Simulation, run};
 
-use super::{key, open, rows};
+use super::{key, open, rows, settings};
 use crate::folder::FolderError;
 use crate::handle::{FoundError, OpenError, Raft};
+use crate::machine::RULES;
 use crate::propose::ProposeError;
 use crate::read::Consistency;
 
@@ -170,6 +173,52 @@ fn the_log_is_purged_and_the_node_still_starts() {
         let raft = open_or_found(&world).await;
         let found = raft.query(Consistency::Linearizable, rows).await.expect("it leads");
         assert_eq!(found.len(), 400);
+    });
+}
+
+#[test]
+fn a_node_whose_drive_fails_leaves_the_agreement_and_says_so() {
+    Simulation::new(10, Options::default()).run(async |sim| {
+        let world = sim.world(NODE);
+        let inner = world.clone();
+        let raft = world.spawn(async move { Arc::new(open_or_found(&inner).await) });
+        let raft = raft.await.expect("it ends");
+        let dead = world.spawn(raft.dead());
+        sim.set_disk_faults(NODE, DiskFaults { capacity: Some(1), ..DiskFaults::default() });
+        let proposing = Arc::clone(&raft);
+        let proposed = world.spawn(async move { proposing.propose_bytes(key(0, 0)).await });
+        let why = dead.await.expect("it ends").to_string();
+        assert!(why.starts_with("this node has left the agreement: "), "{why}");
+        assert!(why.contains("the log cannot write"), "{why}");
+        assert!(proposed.await.expect("it ends").is_err());
+        let again = world.spawn(async move { raft.propose_bytes(key(0, 1)).await });
+        assert!(again.await.expect("it ends").is_err());
+    });
+}
+
+#[test]
+fn a_command_of_the_product_is_agreed_and_one_that_cannot_be_read_is_not_proposed() {
+    run(11, async |world| {
+        let folder = std::path::PathBuf::from("/raft");
+        let raft = Raft::open(&world, NODE, folder, &settings()).await.expect("it opens");
+        raft.found("node-1").await.expect("it is new");
+        let proposal = Proposal {
+            at: world.wall(),
+            seed: world.id_seed(),
+            caller: Caller::Node(NODE),
+            remember: None,
+            if_revision: None,
+            command: Command::Upkeep(Upkeep::Expire { limit: 1 }),
+        };
+        let outcome = raft.propose(&proposal).await.expect("it leads");
+        let mut tables = MemoryTables::default();
+        let expected = raft_meta::apply(&mut tables, 1, &proposal).expect("memory never fails");
+        assert_eq!(outcome, expected, "it was applied as the first command");
+        assert_eq!(raft.applied(), 1);
+        let found = raft.query(Consistency::Linearizable, rows).await.expect("it leads");
+        assert!(found.iter().map(|(key, value)| (&key[..], &value[..])).eq(tables.rows()));
+        assert!((RULES.check)(&proposal.encode()));
+        assert!(!(RULES.check)(b"\xff no proposal"));
     });
 }
 
