@@ -21,6 +21,7 @@ use node_base::{GroupId, Permission, PermissionSet, Role, ShareId, TenantId, Tim
 
 use crate::caller::{Scope, Scopes, UserCaller};
 use crate::chain::Chain;
+use crate::outcome::Refusal;
 use crate::table::acl::{Membership, Target};
 use crate::table::change::ListBefore;
 use crate::table::people::{AdminRole, Principal, UserGroups, Users};
@@ -101,7 +102,21 @@ impl Viewer {
 
     /// Whether the viewer may make administrative calls for the tenant: by stored role and scope.
     pub fn administers(&self) -> bool {
-        self.admin_role.is_some() && self.caller.scopes.contains(Scope::TenantAdmin)
+        self.require_role(Scope::TenantAdmin, AdminRole::TenantAdmin).is_ok()
+    }
+
+    /// Whether the token has the scope and the stored role is at least this.
+    ///
+    /// # Errors
+    /// What the viewer lacks.
+    pub fn require_role(&self, scope: Scope, least: AdminRole) -> Result<(), Refusal> {
+        if !self.caller.scopes.contains(scope) {
+            return Err(Refusal::ScopeMissing(scope));
+        }
+        match self.admin_role {
+            Some(role) if role >= least => Ok(()),
+            _ => Err(Refusal::RoleMissing),
+        }
     }
 
     /// Whom entries and memberships may name to mean the viewer: itself and its groups.
@@ -189,9 +204,24 @@ impl Verdict {
     }
 }
 
+/// The roles in a share that the viewer has by memberships of its own and of its groups.
+pub fn roles(
+    tables: &dyn Reader,
+    viewer: &Viewer,
+    share: ShareId,
+) -> Result<Vec<(Principal, Role)>, TableError> {
+    let mut roles = Vec::new();
+    for principal in viewer.principals() {
+        let member = table::get::<Members>(tables, &(viewer.tenant(), share, principal))?;
+        let live = member.filter(|member| is_live(member, viewer.now));
+        roles.extend(live.map(|member| (principal, member.role)));
+    }
+    Ok(roles)
+}
+
 /// How a viewer stands to a share, beside what lists say.
 #[derive(Debug, Clone)]
-pub(crate) struct Footing {
+struct Footing {
     share: ShareId,
     /// The viewer's own, direct and by group, those that are not expired.
     memberships: Vec<(Principal, PermissionSet)>,
@@ -210,12 +240,9 @@ impl Footing {
             is_public: share.is_public,
             manages: viewer.is(share.owner),
         };
-        for principal in viewer.principals() {
-            let key = (viewer.tenant(), share_id, principal);
-            let member = table::get::<Members>(lists.tables, &key)?;
-            let live = member.filter(|member| is_live(member, viewer.now));
-            footing.manages |= live.as_ref().is_some_and(|member| member.role >= Role::Admin);
-            footing.memberships.extend(live.map(|live| (principal, live.role.permissions())));
+        for (principal, role) in roles(lists.tables, viewer, share_id)? {
+            footing.manages |= role >= Role::Admin;
+            footing.memberships.push((principal, role.permissions()));
         }
         for entry in before.into_iter().flat_map(|before| &before.entries) {
             match entry.membership {

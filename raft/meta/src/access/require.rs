@@ -8,11 +8,11 @@ use crate::apply::{Step, Stop};
 use crate::caller::Scope;
 use crate::chain::Chain;
 use crate::outcome::{Noun, Refusal};
+use crate::query;
 use crate::table::acl::Target;
 use crate::table::audit::{Category, Severity};
 use crate::table::item::ItemId;
-use crate::table::people::{AdminRole, Tenants, Users};
-use crate::table::{self};
+use crate::table::people::AdminRole;
 
 /// What a thing with a list is called.
 pub(crate) fn noun(target: Target) -> Noun {
@@ -77,17 +77,9 @@ pub(crate) fn require_verdict(
     Ok(())
 }
 
-/// Goes on only if the caller's token has the scope and its stored role is at least this.
 fn require_role(step: &Step<'_>, scope: Scope, least: AdminRole) -> Result<(), Stop> {
-    let caller = step.user()?;
-    if !caller.scopes.contains(scope) {
-        return Err(Refusal::ScopeMissing(scope).into());
-    }
-    let user = table::get::<Users>(step.reader(), &(caller.tenant, caller.user))?;
-    match user.and_then(|user| user.admin_role) {
-        Some(role) if role >= least => Ok(()),
-        _ => Err(Refusal::RoleMissing.into()),
-    }
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    Ok(viewer.require_role(scope, least)?)
 }
 
 /// Goes on only for an administrator with the tenant's scope.
@@ -100,14 +92,8 @@ pub(crate) fn require_partner_admin(
     step: &Step<'_>,
     partner: Option<PartnerId>,
 ) -> Result<(), Stop> {
-    let all = require_role(step, Scope::AdminAll, AdminRole::SuperAdmin);
-    let Some(partner) = partner.filter(|_| all.is_err()) else { return all };
-    require_role(step, Scope::PartnerAdmin, AdminRole::PartnerAdmin)?;
-    let tenant = table::get::<Tenants>(step.reader(), &(step.user()?.tenant,))?;
-    match tenant {
-        Some(tenant) if tenant.partner == partner => Ok(()),
-        _ => Err(Refusal::NotFound(Noun::Partner).into()),
-    }
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    Ok(query::people::require_partner_admin(step.reader(), &viewer, partner)??)
 }
 
 /// Goes on only if the caller named this revision, or none at all (`If-Match`).

@@ -19,3 +19,16 @@ pub mod people;
 
 pub use denied::Denied;
 pub mod identity;
+
+use node_base::Timestamp;
+
+use crate::table;
+use crate::table::cluster::Clusters;
+use crate::tables::{Reader, TableError};
+
+/// Log time: the largest time that any command brought.
+pub fn log_time(tables: &dyn Reader) -> Result<Timestamp, TableError> {
+    Ok(table::get::<Clusters>(tables, &())?.map(|cluster| cluster.log_time).unwrap_or_default())
+}
+pub mod permission;
+pub mod share;

@@ -1,5 +1,8 @@
 //! Pages of a list: a stretch of it, and how long it is in all.
 
+use crate::outcome::Refusal;
+use crate::tables::TableError;
+
 /// A stretch of what a caller may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -32,3 +35,6 @@ impl<T> Pager<T> {
         self.page
     }
 }
+
+/// What a question gets: its answer, or the refusal that the same check gives a command.
+pub type Reply<T> = Result<Result<T, Refusal>, TableError>;

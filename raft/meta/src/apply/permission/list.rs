@@ -64,6 +64,7 @@ pub(super) fn save(
         table::delete::<Lists>(step.tables, &(tenant, target))?;
     }
     let Some((id, item)) = chain.items.first() else {
+        name_public(step, tenant, chain.share_id, chain.share.is_public)?;
         let mut share = chain.share.clone();
         share.revision = step.index;
         return table::put::<Shares>(step.tables, &(tenant, chain.share_id), &share);
@@ -100,6 +101,23 @@ fn name(
         table::put::<Named>(step.tables, &(tenant, *trustee, target), &())?;
     }
     Ok(())
+}
+
+/// A public share names everyone, as its list may do too.
+pub(crate) fn name_public(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    share: ShareId,
+    is_public: bool,
+) -> Result<(), TableError> {
+    let target = Target::Share(share);
+    let key = (tenant, Trustee::Everyone, target);
+    let list = table::get::<Lists>(step.reader(), &(tenant, target))?.unwrap_or_default();
+    if is_public || list.iter().any(|entry| entry.trustee == Trustee::Everyone) {
+        table::put::<Named>(step.tables, &key, &())
+    } else {
+        table::delete::<Named>(step.tables, &key)
+    }
 }
 
 /// Tells listings whether to look closer at the item.

@@ -28,7 +28,7 @@ use crate::tables::Reader;
 
 #[cfg(test)]
 pub(crate) use copy::reaching;
-pub(crate) use list::{forget, given, membership_before, tell, tell_grouping};
+pub(crate) use list::{forget, given, membership_before, name_public, tell, tell_grouping};
 
 use list::{Rights, rights, save};
 

@@ -145,6 +145,7 @@ fn make(
     if quota_bytes.is_some() {
         quota::set_limit(step, QuotaTarget::Share(tenant, share), quota_bytes)?;
     }
+    permission::name_public(step, tenant, share, new.is_public)?;
     tell(step, tenant, share, ChangeKind::Created)?;
     Ok(share)
 }
@@ -206,6 +207,7 @@ pub(super) fn update(
     table::put::<Shares>(step.tables, &(tenant, share), &row)?;
     tell(step, tenant, share, kind)?;
     if is_public != was_public {
+        permission::name_public(step, tenant, share, is_public)?;
         let gave = if was_public { PermissionSet::READ } else { PermissionSet::NONE };
         let tables = step.reader();
         let before = permission::membership_before(tables, tenant, &chain, None, gave)?;
