@@ -1,1 +1,42 @@
-//! Everything a caller can ask for, with no HTTP in sight.
+//! Everything that a caller can ask for, with no HTTP in sight.
+//!
+//! An operation checks what can be checked before bytes move, brings names and bytes together, and
+//! has the outcome agreed. [`Ops::agree`] proposes a command for a caller, [`Ops::ask`] reads for
+//! one; what needs more than that (uploads, contents, following changes) has a module.
+//!
+//! Never here: axum, http, the public contract's types, JSON. Rules about who may do what belong in
+//! the agreement's apply, and are only anticipated here to spare bytes.
+
+mod background;
+mod batch;
+mod call;
+mod content;
+mod error;
+mod follow;
+mod lease;
+mod upload;
+mod write;
+
+pub use background::{Background, BackgroundSettings};
+pub use batch::{BATCH_FILE_MAX, BatchItem, FileBatch, FileDetails};
+pub use call::{Call, FromAnswer, Ops, OpsParts};
+pub use content::{OpenContent, Which};
+pub use error::OpError;
+pub use follow::{From as FollowFrom, Walking};
+pub use lease::Lease;
+pub use upload::{BatchedChunk, ChunkBatch, ChunkOutcome, StoredIndex};
+pub use write::{FileWriter, Finished};
+
+/// The agreed rows, commands and questions, for those who may not name the agreement itself.
+pub mod meta {
+    pub use raft_meta::{
+        Answer, Caller, Command, Reader, Refusal, Remember, Scope, Scopes, TableError, UserCaller,
+        access, chain, command, outcome, query, table,
+    };
+}
+pub use raft::Consistency;
+
+/// What everybody who cuts files by content must agree on, to be published.
+pub fn cutting() -> chunkstore::Parameters {
+    chunkstore::Parameters::published()
+}

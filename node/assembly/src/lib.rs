@@ -1,1 +1,289 @@
-//! Builds one node from Settings and a World.
+//! Builds one node from [`Settings`] and a [`World`].
+//!
+//! The order is the one in which parts can speak: the agreement first, then, with the cluster's
+//! identity out of its tables, the drives, a lease to write under, the operations, the HTTP
+//! surface. Binding sockets and speaking to people is the binary's.
+//!
+//! Never here: the real outside, and rules about files.
+
+mod first;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api::auth::{Authenticator, IssuerSettingsError};
+use api::issuer::OwnIssuer;
+use api::metrics::Metrics;
+use api::{ApiState, Parts};
+use api_ops::{Background, Lease, OpError, Ops, OpsParts};
+use axum::Router;
+use chunkstore::Store;
+use node_base::{ClusterMap, Duration, Epoch, NodeId};
+use node_world::{Task, World};
+use raft::{Dead, Raft};
+use raft_meta::command::Upkeep;
+use raft_meta::table::cluster::{Cluster, Clusters, Maps};
+use raft_meta::{Answer, Caller, Command, Proposal, TableError, table};
+
+pub use api::serve::serve;
+pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
+pub use settings::{ChunkSettings, Settings};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("no data directory is set")]
+    NoFolder,
+    #[error(
+        "{} holds other things than a node's data; choose an empty folder, or one of a node",
+        path.display()
+    )]
+    NotOurs { path: PathBuf },
+    #[error("the data directory {} cannot be used", path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Identity(#[from] IssuerSettingsError),
+    #[error(transparent)]
+    Raft(#[from] raft::OpenError),
+    #[error(transparent)]
+    Found(#[from] raft::FoundError),
+    #[error(transparent)]
+    Drives(#[from] chunkstore::OpenError),
+    #[error(transparent)]
+    Op(#[from] OpError),
+    #[error("the agreement refused the node's first words: {0}")]
+    Refused(raft_meta::Refusal),
+    #[error("the agreement cannot be asked")]
+    Propose(#[from] raft::ProposeError),
+    #[error("the agreement cannot be read")]
+    Read(#[from] raft::ReadError),
+    #[error("the first password cannot be made: {0}")]
+    Password(String),
+}
+
+/// A running node.
+pub struct Node {
+    world: World,
+    raft: Arc<Raft>,
+    ops: Ops,
+    background: Background,
+    care: Task<()>,
+    state: ApiState,
+    /// How to sign in for the first time; only at the node's very first start.
+    pub first_sign_in: Option<FirstSignIn>,
+}
+
+/// How a node is reached, once its sockets are bound.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// By people, such as `http://127.0.0.1:8000`.
+    pub public_url: String,
+    /// By other nodes.
+    pub cluster: String,
+}
+
+/// The node of a cluster of one.
+const FIRST_NODE: NodeId = NodeId(1);
+
+impl Node {
+    /// Starts a node; ready to serve when this answers.
+    ///
+    /// # Errors
+    /// Why it cannot start. Nothing on its drives was harmed.
+    pub async fn start(
+        world: World,
+        settings: &Settings,
+        addresses: Addresses,
+        version: &'static str,
+    ) -> Result<Self, StartError> {
+        settings.identity.check()?;
+        let home = settings.data_dirs.first().ok_or(StartError::NoFolder)?;
+        for folder in &settings.data_dirs {
+            check_folder(&world, folder).await?;
+        }
+        let raft = Raft::open(&world, FIRST_NODE, home.join("raft"), &settings.raft).await?;
+        let raft = Arc::new(raft);
+        let first_sign_in = first::found(&world, &raft, settings, &addresses, home).await?;
+        let cluster = cluster(&raft).await?;
+        let store = open_store(&world, settings, cluster.id).await?;
+        let lease = start_node(&world, &raft, settings, &addresses).await?;
+        let ops = Ops::new(OpsParts {
+            node: FIRST_NODE,
+            world: world.clone(),
+            raft: Arc::clone(&raft),
+            store,
+            lease: Lease::new(lease),
+        });
+        agree_on_drives(&ops).await?;
+        let background = Background::start(&ops, settings.upkeep.clone());
+        let store = ops.store.clone();
+        let care = world.spawn(async move { store.care().await });
+        let own = settings.built_in_issuer().then(|| OwnIssuer::new(&addresses.public_url));
+        let state = ApiState::new(Parts {
+            world: world.clone(),
+            identity: Authenticator::new(ops.clone(), &settings.identity, own),
+            ops: ops.clone(),
+            metrics: Metrics::new(),
+            settings: settings.http.clone(),
+            public_url: addresses.public_url,
+            version,
+        });
+        Ok(Self { world, raft, ops, background, care, state, first_sign_in })
+    }
+
+    /// The public HTTP surface.
+    pub fn router(&self) -> Router {
+        api::router(self.state.clone())
+    }
+
+    /// What the metrics listener serves.
+    pub fn metrics_router(&self) -> Router {
+        api::metrics_router(self.state.clone())
+    }
+
+    /// What the private socket in the data directory serves.
+    pub fn socket_router(&self) -> Router {
+        api::socket::router(self.state.clone())
+    }
+
+    /// The operations, for whoever drives a node without HTTP.
+    pub fn ops(&self) -> &Ops {
+        &self.ops
+    }
+
+    /// Ready when the node has failed for good: the process should end then.
+    pub fn dead(&self) -> impl Future<Output = Dead> + Send + use<> {
+        self.raft.dead()
+    }
+
+    /// Stops in good order: what was applied is durable, and the next start quick. Requests should
+    /// have ended before.
+    ///
+    /// # Errors
+    /// When the tables could not be made durable; the log has it all.
+    pub async fn stop(self) -> Result<(), TableError> {
+        let Self { world, mut raft, ops, background, mut care, state, .. } = self;
+        background.stop();
+        care.abort();
+        drop((ops, state));
+        // Requests that were cut off still hold the operations for a moment.
+        for _ in 0..STOP_TRIES {
+            match Arc::try_unwrap(raft) {
+                Ok(raft) => return raft.shutdown().await,
+                Err(shared) => raft = shared,
+            }
+            world.sleep(STOP_PAUSE).await;
+        }
+        tracing::warn!("requests still run; the next start applies the end of the log again");
+        Ok(())
+    }
+}
+
+const STOP_TRIES: u32 = 100;
+const STOP_PAUSE: Duration = Duration::from_millis(20);
+
+/// A folder must be empty or a node's: a mistyped path must not be written into.
+async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
+    let (inner, path) = (world.clone(), folder.to_owned());
+    let entries = world
+        .blocking(move || {
+            inner.disk().create_folder(&path)?;
+            inner.disk().list(&path)
+        })
+        .await
+        .map_err(|source| StartError::Folder { path: folder.to_owned(), source })?;
+    let ours = |name: &str| ["raft", "chunks"].contains(&name);
+    if entries.is_empty() || entries.iter().any(|entry| ours(&entry.name)) {
+        return Ok(());
+    }
+    // The note of a start that was cut off before anything else was made.
+    if entries.iter().all(|entry| entry.name == first::NOTE) {
+        return Ok(());
+    }
+    Err(StartError::NotOurs { path: folder.to_owned() })
+}
+
+async fn cluster(raft: &Raft) -> Result<Cluster, StartError> {
+    let cluster = raft
+        .query(raft::Consistency::Linearizable, |tables| table::get::<Clusters>(tables, &()))
+        .await?;
+    cluster.ok_or(StartError::Refused(raft_meta::Refusal::WrongCaller))
+}
+
+async fn open_store(
+    world: &World,
+    settings: &Settings,
+    cluster: u128,
+) -> Result<Store, StartError> {
+    let folders = settings.data_dirs.iter().map(|folder| folder.join("chunks")).collect();
+    let chunks = &settings.chunks;
+    let settings = chunkstore::Settings {
+        cluster,
+        node: FIRST_NODE,
+        zone: settings.zone.clone(),
+        pack_bytes: chunks.pack_bytes,
+        reserve_bytes: chunks.reserve_bytes,
+        in_flight_bytes: chunks.in_flight_bytes,
+        care_interval: Duration::from_secs(chunks.care_seconds),
+    };
+    Ok(Store::open(world, folders, settings).await?)
+}
+
+/// Says to the agreement that the node is here; answers the lease it may write under.
+async fn start_node(
+    world: &World,
+    raft: &Raft,
+    settings: &Settings,
+    addresses: &Addresses,
+) -> Result<u64, StartError> {
+    let start = Upkeep::StartNode {
+        node: FIRST_NODE,
+        address: addresses.cluster.clone(),
+        zone: settings.zone.clone(),
+    };
+    match propose(world, raft, Command::Upkeep(start)).await? {
+        Answer::Lease(writer) => Ok(writer),
+        _ => Err(StartError::Refused(raft_meta::Refusal::WrongCaller)),
+    }
+}
+
+/// Has a command of this node agreed on, before there are operations to do so.
+async fn propose(world: &World, raft: &Raft, command: Command) -> Result<Answer, StartError> {
+    let proposal = Proposal {
+        at: world.wall(),
+        seed: world.id_seed(),
+        caller: Caller::Node(FIRST_NODE),
+        remember: None,
+        if_revision: None,
+        command,
+    };
+    raft.propose(&proposal).await?.map_err(StartError::Refused)
+}
+
+/// The cluster map must say which drives there are: a new or lost one makes the next epoch.
+async fn agree_on_drives(ops: &Ops) -> Result<(), StartError> {
+    let known = ops
+        .look(|tables| {
+            let mut newest: Option<ClusterMap> = None;
+            table::scan_back::<Maps>(tables, &(), &mut |_, map| {
+                newest = Some(map);
+                std::ops::ControlFlow::Break(())
+            })?;
+            Ok(newest)
+        })
+        .await?;
+    let drives = ops.store.drives();
+    let map = match known {
+        Some(map) if map.drives == drives => map,
+        known => {
+            let known = known.unwrap_or_default();
+            let map = ClusterMap { epoch: Epoch(known.epoch.0 + 1), drives, ..known };
+            let agree = Upkeep::SetMap(map.clone());
+            ops.agree_as_node::<Answer>(Command::Upkeep(agree)).await?;
+            map
+        }
+    };
+    ops.store.set_map(map);
+    Ok(())
+}

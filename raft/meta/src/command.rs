@@ -318,7 +318,11 @@ pub struct BatchFile {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum BatchTarget {
-    Path(String),
+    /// From the folder, or from the command's place without one.
+    Path {
+        folder: Parent,
+        path: String,
+    },
     Replace { file: FileId, base: Option<VersionId> },
 }
 

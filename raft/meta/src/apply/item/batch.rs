@@ -50,7 +50,8 @@ fn one(
             let destination = FileDestination::Replace { file: *id, base: *base };
             Ok((status(commit::commit(step, &destination, prepared)?), spare))
         }
-        BatchTarget::Path(path) => {
+        BatchTarget::Path { folder, path } => {
+            let place = Place { parent: folder.or(place.parent), ..place };
             let (above, last) =
                 path.rsplit_once('/').map_or((None, path.as_str()), |(a, l)| (Some(a), l));
             let folder = match above {

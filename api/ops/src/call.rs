@@ -1,0 +1,244 @@
+//! A call: who asks, how it is to be remembered, and the two ways to have it done.
+
+use std::sync::Arc;
+
+use chunkstore::Store;
+use node_base::{NodeId, TenantId};
+use node_world::World;
+use raft::{Consistency, ProposeError, Raft, ReadError};
+use raft_meta::access::Viewer;
+use raft_meta::query::Denied;
+use raft_meta::{
+    Answer, Caller, Command, Proposal, Reader, Refusal, Remember, TableError, UserCaller,
+};
+use tokio::sync::watch;
+
+use crate::error::OpError;
+use crate::lease::Lease;
+
+/// One request of one caller.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub caller: UserCaller,
+    /// The caller's idempotency key, and what it stands for.
+    pub remember: Option<Remember>,
+    /// `If-Match`: the revisions that the target may have.
+    pub if_revision: Option<Vec<u64>>,
+    pub consistency: Consistency,
+}
+
+impl Call {
+    /// A plain call: linearizable, nothing remembered.
+    pub fn new(caller: UserCaller) -> Self {
+        Self { caller, remember: None, if_revision: None, consistency: Consistency::Linearizable }
+    }
+
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.caller.tenant
+    }
+}
+
+/// What operations are made of.
+pub struct OpsParts {
+    pub node: NodeId,
+    pub world: World,
+    pub raft: Arc<Raft>,
+    pub store: Store,
+    pub lease: Lease,
+}
+
+/// The operations of a node.
+struct Inner {
+    parts: OpsParts,
+    stopping: watch::Sender<bool>,
+}
+
+/// The operations of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Ops(Arc<Inner>);
+
+impl std::ops::Deref for Ops {
+    type Target = OpsParts;
+
+    fn deref(&self) -> &OpsParts {
+        &self.0.parts
+    }
+}
+
+/// An answer as the kind of thing that the command answers.
+pub trait FromAnswer: Sized {
+    /// Nothing when the answer is of another kind.
+    fn from_answer(answer: Answer) -> Option<Self>;
+}
+
+/// For commands whose only answer is that they are done.
+impl FromAnswer for () {
+    fn from_answer(answer: Answer) -> Option<Self> {
+        matches!(answer, Answer::Done).then_some(())
+    }
+}
+
+impl FromAnswer for Answer {
+    fn from_answer(answer: Answer) -> Option<Self> {
+        Some(answer)
+    }
+}
+
+macro_rules! answers {
+    ($($variant:ident => $kind:ty),* $(,)?) => {$(
+        impl FromAnswer for $kind {
+            fn from_answer(answer: Answer) -> Option<Self> {
+                match answer {
+                    Answer::$variant(value) => Some(value),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+answers!(
+    Partner => node_base::PartnerId,
+    Tenant => node_base::TenantId,
+    Group => node_base::GroupId,
+    Share => node_base::ShareId,
+    Entry => node_base::AceId,
+    Item => raft_meta::outcome::ItemView,
+    Upload => raft_meta::outcome::UploadAnswer,
+    Device => node_base::DeviceId,
+    Conflict => node_base::ConflictId,
+    Grant => raft_meta::table::identity::Grant,
+    Lease => u64,
+    Worked => u32,
+);
+
+impl Ops {
+    pub fn new(parts: OpsParts) -> Self {
+        Self(Arc::new(Inner { parts, stopping: watch::Sender::new(false) }))
+    }
+
+    /// Lets go of everybody who waits for changes: the node is about to stop.
+    pub fn stop_waiting(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Ready when the node is about to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stopping = self.0.stopping.subscribe();
+        // The sender lives as long as these operations.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+
+    /// Has a caller's command agreed on and applied.
+    ///
+    /// # Errors
+    /// The refusal, or why nothing could be agreed.
+    pub async fn agree<A: FromAnswer>(
+        &self,
+        call: &Call,
+        command: Command,
+    ) -> Result<A, OpError> {
+        let proposal = Proposal {
+            at: self.world.wall(),
+            seed: self.world.id_seed(),
+            caller: Caller::User(call.caller.clone()),
+            remember: call.remember.clone(),
+            if_revision: call.if_revision.clone(),
+            command,
+        };
+        self.propose(&proposal).await
+    }
+
+    /// Has a command of this node itself agreed on and applied.
+    ///
+    /// # Errors
+    /// The refusal, or why nothing could be agreed.
+    pub async fn agree_as_node<A: FromAnswer>(&self, command: Command) -> Result<A, OpError> {
+        let proposal = Proposal {
+            at: self.world.wall(),
+            seed: self.world.id_seed(),
+            caller: Caller::Node(self.node),
+            remember: None,
+            if_revision: None,
+            command,
+        };
+        self.propose(&proposal).await
+    }
+
+    async fn propose<A: FromAnswer>(&self, proposal: &Proposal) -> Result<A, OpError> {
+        let answer = self.raft.propose(proposal).await??;
+        Ok(A::from_answer(answer).expect("apply answers each command with its own kind"))
+    }
+
+    /// Reads for a caller: the tables of one moment, and what the caller is at that moment.
+    ///
+    /// # Errors
+    /// The refusal, or why nothing could be read.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        call: &Call,
+        question: impl FnOnce(&dyn Reader, &Viewer) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, OpError> {
+        let caller = call.caller.clone();
+        let answer = self
+            .raft
+            .query(call.consistency, move |tables| {
+                let now = raft_meta::query::log_time(tables)?;
+                let viewer = Viewer::of(tables, now, &caller)?;
+                settle(question(tables, &viewer))
+            })
+            .await?;
+        Ok(answer?)
+    }
+
+    /// Reads the tables as this node has them, for its own purposes.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Reader) -> Result<T, TableError> + Send + 'static,
+    ) -> Result<T, OpError> {
+        Ok(self.raft.query(Consistency::Stale, question).await?)
+    }
+
+    /// Reads the tables as everybody has them, for this node's own purposes.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub async fn look_now<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Reader) -> Result<T, TableError> + Send + 'static,
+    ) -> Result<T, OpError> {
+        Ok(self.raft.query(Consistency::Linearizable, question).await?)
+    }
+}
+
+fn settle<T>(answer: Result<T, Denied>) -> Result<Result<T, Refusal>, TableError> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(Denied::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Denied::Failed(error)) => Err(error),
+    }
+}
+
+impl From<ProposeError> for OpError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Unavailable { retry_after } => Self::Unavailable { retry_after },
+            ProposeError::Uncertain { .. } => Self::Unknown,
+            error @ (ProposeError::TooLarge { .. } | ProposeError::Stopped(_)) => {
+                Self::Failed(Box::new(error))
+            }
+        }
+    }
+}
+
+impl From<ReadError> for OpError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable { retry_after } => Self::Unavailable { retry_after },
+            error @ ReadError::Tables(_) => Self::Failed(Box::new(error)),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Contents, streamed out: any range of any version, a few chunks ahead of who reads.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use chunkstore::ChunkKey;
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use node_base::FileId;
+use raft::Consistency;
+use raft_meta::access::Viewer;
+use raft_meta::query::version::{self, ChunksPage, Numbered};
+use raft_meta::table::item::{ChunkRef, Content};
+use raft_meta::{Reader, TableError, query};
+
+use crate::call::{Call, Ops};
+use crate::error::OpError;
+
+pub use raft_meta::query::version::Which;
+
+/// Chunks that are fetched ahead of who reads.
+const READ_AHEAD: usize = 6;
+
+/// A version that its reader may read.
+pub struct OpenContent {
+    ops: Ops,
+    /// Reads for the same caller, of what this node knows: the version itself never changes.
+    call: Call,
+    pub file: FileId,
+    pub numbered: Numbered,
+}
+
+/// The content was removed for good while it was read.
+#[derive(Debug, thiserror::Error)]
+#[error("the content was removed while it was read")]
+struct Removed;
+
+impl Ops {
+    /// Opens a version for reading.
+    ///
+    /// # Errors
+    /// The refusal, or why nothing could be read.
+    pub async fn open_content(
+        &self,
+        call: &Call,
+        file: FileId,
+        which: Which,
+    ) -> Result<OpenContent, OpError> {
+        let numbered =
+            self.ask(call, move |tables, viewer| version::get(tables, viewer, file, which)).await?;
+        let call = Call { consistency: Consistency::Stale, ..Call::new(call.caller.clone()) };
+        Ok(OpenContent { ops: self.clone(), call, file, numbered })
+    }
+}
+
+impl OpenContent {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.numbered.version.size
+    }
+
+    /// The bytes of `range`, which lies within the size. Each chunk is checked against its hash
+    /// before a byte of it is given out.
+    pub fn read(&self, range: Range<u64>) -> impl Stream<Item = Result<Bytes, OpError>> + use<> {
+        let walk = Walk {
+            ops: self.ops.clone(),
+            call: self.call.clone(),
+            content: self.numbered.version.content.clone(),
+            range,
+            next: None,
+        };
+        let ops = self.ops.clone();
+        stream::try_unfold(walk, Walk::step)
+            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok::<_, OpError>)))
+            .try_flatten()
+            .map(move |piece| {
+                let ops = ops.clone();
+                async move {
+                    let Piece { key, from, to } = piece?;
+                    Ok(ops.store.get(&key).await?.slice(from..to))
+                }
+            })
+            .buffered(READ_AHEAD)
+    }
+
+    /// The page of the version's chunks that begins with chunk `from`; nothing behind the last.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub async fn chunks(&self, from: u64) -> Result<Option<ChunksPage>, OpError> {
+        let content = self.numbered.version.content.clone();
+        let asked = self.ops.ask(&self.call, move |tables, viewer| {
+            Ok(version::chunks(tables, viewer, &content, from)?)
+        });
+        asked.await
+    }
+}
+
+/// A part of a chunk that a reader wants.
+struct Piece {
+    key: ChunkKey,
+    from: usize,
+    to: usize,
+}
+
+/// Walks a content's pages, and says which parts of which chunks make up a range.
+struct Walk {
+    ops: Ops,
+    call: Call,
+    content: Content,
+    /// What is still to be read.
+    range: Range<u64>,
+    /// The index of the next page's first chunk, once the first page is found.
+    next: Option<u64>,
+}
+
+impl Walk {
+    async fn step(mut self) -> Result<Option<(Vec<Piece>, Self)>, OpError> {
+        if self.range.is_empty() {
+            return Ok(None);
+        }
+        let (content, range, next) = (self.content.clone(), self.range.clone(), self.next);
+        let found = self.ops.ask(&self.call, move |tables, viewer| {
+            let page = match next {
+                Some(next) => version::chunks(tables, viewer, &content, next)?,
+                None => version::page_of_byte(tables, viewer, &content, range.start)?,
+            };
+            let Some(page) = page else { return Ok(None) };
+            let pieces = pieces(tables, viewer, &page, &range)?;
+            Ok(pieces.map(|pieces| (pieces, page.next)))
+        });
+        let removed = || OpError::Unreadable(Box::new(Removed));
+        let (pieces, next) = found.await?.ok_or_else(removed)?;
+        let given: u64 = pieces.iter().map(|piece| (piece.to - piece.from) as u64).sum();
+        self.range.start += given;
+        if next.is_none() && !self.range.is_empty() {
+            return Err(removed());
+        }
+        self.next = next;
+        Ok(Some((pieces, self)))
+    }
+}
+
+/// The parts of a page's chunks that lie in a range; nothing when a chunk is gone.
+fn pieces(
+    tables: &dyn Reader,
+    viewer: &Viewer,
+    page: &ChunksPage,
+    range: &Range<u64>,
+) -> Result<Option<Vec<Piece>>, TableError> {
+    let tenant = viewer.tenant();
+    let mut pieces = Vec::new();
+    let mut end = page.offset;
+    for ChunkRef { hash, size } in &page.chunks {
+        let start = end;
+        end += u64::from(*size);
+        let (from, to) = (range.start.max(start), range.end.min(end));
+        if from >= to {
+            continue;
+        }
+        let Some(row) = query::chunk::present(tables, tenant, *hash)? else { return Ok(None) };
+        let key = ChunkKey { tenant, hash: *hash, generation: row.generation };
+        pieces.push(Piece { key, from: (from - start) as usize, to: (to - start) as usize });
+    }
+    Ok(Some(pieces))
+}

@@ -1,0 +1,190 @@
+//! The command line of `scaidrived`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use toml::Value;
+
+use crate::layers::{Layers, Source};
+use crate::outcome::Failure;
+use crate::serve;
+use crate::socket;
+
+/// A ScaiDrive node: files in sync and shared, on a cluster of equal nodes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scaidrived",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "With nothing else it runs one node: data in ./scaidrive-data, HTTP on \
+                  127.0.0.1:8000.\n\nExample:\n  scaidrived --data-dir /srv/scaidrive --listen \
+                  127.0.0.1:8080"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the node (what happens without a command, too)
+    Serve(Serve),
+    /// Print every setting with its value, default and source
+    Settings(Serve),
+    /// Print an access token from the built-in issuer, for scripts and first steps
+    Token(socket::Token),
+    /// People of the built-in issuer
+    #[command(subcommand)]
+    User(socket::User),
+    /// Tenants
+    #[command(subcommand)]
+    Tenant(socket::Tenant),
+    /// Partners
+    #[command(subcommand)]
+    Partner(socket::Partner),
+    /// How the running node stands
+    Status(socket::Status),
+}
+
+/// Flags that set what the settings file and the environment set as well.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Serve {
+    /// A data directory; several are several drives, the first also holds the tables and the log
+    #[arg(long = "data-dir", value_name = "DIR")]
+    data_dirs: Vec<PathBuf>,
+    /// Where people and programs connect; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The certificate chain for HTTPS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key for HTTPS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Where other nodes connect
+    #[arg(long, value_name = "ADDRESS")]
+    cluster_listen: Option<SocketAddr>,
+    /// Where metrics are read
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// How other nodes reach this one
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// How people reach this node, such as https://files.example.com
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// The failure domain this node is in
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    /// A settings file, in TOML
+    #[arg(long, value_name = "FILE", env = "SCAIDRIVE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Serve {
+    fn layers(&self) -> Result<Layers, Failure> {
+        let mut layers = Layers::new();
+        if let Some(file) = &self.config {
+            layers.file(file)?;
+        }
+        layers.environment()?;
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        if !self.data_dirs.is_empty() {
+            let folders = self.data_dirs.iter().map(|folder| Value::String(text(folder)));
+            layers.flag("data_dirs", folders.collect::<Vec<_>>());
+        }
+        let flags = [
+            ("listen", self.listen.map(|address| address.to_string())),
+            ("cluster_listen", self.cluster_listen.map(|address| address.to_string())),
+            ("metrics_listen", self.metrics_listen.map(|address| address.to_string())),
+            ("tls_cert", self.tls_cert.as_ref().map(text)),
+            ("tls_key", self.tls_key.as_ref().map(text)),
+            ("advertise", self.advertise.clone()),
+            ("public_url", self.public_url.clone()),
+            ("zone", self.zone.clone()),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                layers.flag(key, value);
+            }
+        }
+        Ok(layers)
+    }
+}
+
+/// Does what the command line asks.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => serve::run(&flags.layers()?.settings()?, flags.json),
+        Command::Settings(flags) => show_settings(&flags),
+        Command::Token(token) => socket::token(&token),
+        Command::User(user) => socket::user(&user),
+        Command::Tenant(tenant) => socket::tenant(&tenant),
+        Command::Partner(partner) => socket::partner(&partner),
+        Command::Status(status) => socket::status(&status),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "printing settings is what this command does")]
+fn show_settings(flags: &Serve) -> Result<(), Failure> {
+    let layers = flags.layers()?;
+    layers.settings()?;
+    let shown = layers.shown();
+    if flags.json {
+        let all = shown.iter().map(|setting| {
+            serde_json::json!({
+                "key": setting.key,
+                "value": setting.value,
+                "default": setting.default,
+                "unit": unit(&setting.key),
+                "source": source(&setting.source),
+            })
+        });
+        println!("{}", serde_json::Value::Array(all.collect()));
+        return Ok(());
+    }
+    let width = shown.iter().map(|setting| setting.key.len()).max().unwrap_or(0);
+    for setting in &shown {
+        let unit = unit(&setting.key);
+        let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+        println!(
+            "{:width$} = {}{unit}  ({}, default {})",
+            setting.key,
+            setting.value,
+            source(&setting.source),
+            setting.default,
+        );
+    }
+    Ok(())
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::Default => "default".to_owned(),
+        Source::File => "file".to_owned(),
+        Source::Environment(name) => format!("environment {name}"),
+        Source::Flag => "flag".to_owned(),
+    }
+}
+
+/// Units stand last in a setting's name.
+fn unit(key: &str) -> &'static str {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    if name.ends_with("_ms") {
+        "ms"
+    } else if name.ends_with("_seconds") {
+        "s"
+    } else if name.contains("bytes") {
+        "bytes"
+    } else if name.ends_with("_entries") {
+        "entries"
+    } else {
+        ""
+    }
+}
