@@ -12,7 +12,7 @@ use crate::table::change::ChangeKind;
 use crate::table::item::Trashed;
 use crate::table::people::{Principal, Tenants, UserGroups, UserStatus, Users};
 use crate::table::quota::QuotaTarget;
-use crate::table::share::{Member, Share, ShareKind, ShareSettings, Shares};
+use crate::table::share::{Member, PurgedShares, Share, ShareKind, ShareSettings, Shares};
 use crate::table::{self};
 use crate::tables::TableError;
 
@@ -271,6 +271,7 @@ pub(super) fn purge(step: &mut Step<'_>, share: ShareId) -> Result<Answer, Stop>
         return Err(field::rule("permanent", sentence).into());
     }
     save(step, tenant, share, Share { purging: true, ..chain.share })?;
+    table::put::<PurgedShares>(step.tables, &(tenant, share), &())?;
     record(step, tenant, "share.purged", share, Vec::new())?;
     Ok(Answer::Done)
 }

@@ -1,1 +1,271 @@
 //! Upkeep, told as short stories.
+
+use node_base::{
+    Duration, FileId, Generation, NodeId, Profile, Sha256, TenantId, Timestamp, UserId, sha256,
+};
+
+use crate::caller::{Caller, Remember};
+use crate::command::{
+    Command, FileDestination, ItemCommand, NewChunk, NewContent, NewFile, Place, ShareCommand,
+    Upkeep, UploadCommand, Written,
+};
+use crate::fixture::Fixture;
+use crate::outcome::{Answer, Outcome, Refusal};
+use crate::query::chunk::{self, Standing};
+use crate::query::{audit, quota, upkeep};
+use crate::table;
+use crate::table::audit::{Events, Outcomes, OutcomesByAge};
+use crate::table::chunk::{Chunks, Reaped};
+use crate::table::identity::{Grant, GrantKind, Grants, GrantsByAge};
+use crate::table::item::{Body, Checksum, ItemId, Items, Versions};
+use crate::table::quota::QuotaTarget;
+use crate::table::share::{Members, PrincipalShares, PurgedShares, Shares};
+use crate::table::upload::{Writer, Writers};
+
+const LEASE: u64 = 1;
+
+struct Story {
+    fixture: Fixture,
+}
+
+impl Story {
+    fn new() -> Self {
+        let mut fixture = Fixture::new();
+        let lease = Writer::Lease { node: NodeId(1), opened_at: fixture.now };
+        table::put::<Writers>(&mut fixture.tables, &(LEASE,), &lease).expect("memory");
+        Self { fixture }
+    }
+
+    fn upkeep(&mut self, command: Upkeep) -> u32 {
+        match self.fixture.run_node(Command::Upkeep(command)) {
+            Ok(Answer::Worked(rows)) => rows,
+            other => panic!("upkeep is never refused: {other:?}"),
+        }
+    }
+
+    fn chunk(n: u8) -> NewChunk {
+        let generation = Generation::new(LEASE, u64::from(n)).expect("few are written");
+        let profile = Profile { data: 1, parity: 0 };
+        let written = Some(Written { generation, stored_size: 5, profile });
+        NewChunk { hash: sha256(&[n]), size: 10, written }
+    }
+
+    fn commit(&mut self, name: &str, chunks: &[u8]) -> FileId {
+        let chunks: Vec<NewChunk> = chunks.iter().map(|n| Self::chunk(*n)).collect();
+        let place = Place { share: self.fixture.share, parent: None };
+        let destination = FileDestination::New { place, name: name.to_owned() };
+        let content = NewContent {
+            size: chunks.len() as u64 * 10,
+            checksum: None,
+            mime_type: None,
+            client_modified_at: None,
+            executable: false,
+            chunks,
+        };
+        let command = ItemCommand::CommitFile { file: NewFile { destination, content } };
+        match self.fixture.run(self.fixture.ann, Command::Item(command)) {
+            Ok(Answer::Committed { view, .. }) => match view.id {
+                ItemId::File(file) => file,
+                ItemId::Folder(_) => panic!("a file"),
+            },
+            other => panic!("ann may: {other:?}"),
+        }
+    }
+
+    fn purge(&mut self, file: FileId) -> Outcome {
+        let command = ItemCommand::Purge { item: ItemId::File(file) };
+        self.fixture.run(self.fixture.ann, Command::Item(command))
+    }
+
+    fn standing(&self, n: u8) -> Standing {
+        let generation = Generation::new(LEASE, u64::from(n)).expect("few are written");
+        let tables = &self.fixture.tables;
+        chunk::standing(tables, self.fixture.tenant, sha256(&[n]), generation).expect("memory")
+    }
+
+    fn pending(&self) -> upkeep::Pending {
+        upkeep::work_pending(&self.fixture.tables, self.fixture.now).expect("memory")
+    }
+
+    fn check(&self) {
+        let drifts = audit::recount(&self.fixture.tables, self.fixture.tenant).expect("memory");
+        assert_eq!(drifts, []);
+    }
+}
+
+#[test]
+fn only_nodes_do_upkeep() {
+    let mut story = Story::new();
+    let (root, command) = (story.fixture.root, Command::Upkeep(Upkeep::Expire { limit: 1 }));
+    assert_eq!(story.fixture.run(root, command), Err(Refusal::WrongCaller));
+}
+
+#[test]
+fn a_chunk_goes_from_written_to_deleted_in_steps_that_can_be_seen() {
+    let mut story = Story::new();
+    assert_eq!(story.standing(1), Standing::Written);
+    let file = story.commit("a", &[1]);
+    assert_eq!(story.standing(1), Standing::Recorded);
+    let tenant = QuotaTarget::Tenant(story.fixture.tenant);
+    let physical = |story: &Story| {
+        quota::counted(&story.fixture.tables, tenant).expect("memory").physical_bytes
+    };
+    assert_eq!(physical(&story), 5);
+    assert_eq!(story.pending(), upkeep::Pending::default());
+    story.purge(file).expect("ann may");
+    let at = story.fixture.index;
+    assert_eq!(story.pending().condemned, Some(at));
+    let condemned = chunk::condemned(&story.fixture.tables, at + 1, 10).expect("memory");
+    assert_eq!(condemned.iter().map(|one| one.hash).collect::<Vec<_>>(), [sha256(&[1])]);
+    assert_eq!(chunk::condemned(&story.fixture.tables, at, 10).expect("memory"), []);
+    assert_eq!(story.upkeep(Upkeep::Reap { before: at, limit: 10 }), 0);
+    assert_eq!((story.standing(1), physical(&story)), (Standing::Recorded, 5));
+    assert_eq!(story.upkeep(Upkeep::Reap { before: at + 1, limit: 10 }), 1);
+    assert_eq!((story.standing(1), physical(&story)), (Standing::Orphaned, 0));
+    let reaped = story.fixture.index;
+    assert_eq!(story.pending().reaped, Some(reaped));
+    let departing = |story: &Story, behind| {
+        chunk::reaped(&story.fixture.tables, behind, u64::MAX, 10).expect("memory").len()
+    };
+    assert_eq!((departing(&story, reaped - 1), departing(&story, reaped)), (1, 0));
+    assert_eq!(story.upkeep(Upkeep::ForgetReaped { up_to: reaped - 1 }), 0);
+    assert_eq!(story.upkeep(Upkeep::ForgetReaped { up_to: reaped }), 1);
+    assert_eq!(table::all::<Reaped>(&story.fixture.tables, &()).expect("memory"), []);
+    story.check();
+}
+
+#[test]
+fn a_condemned_chunk_that_is_needed_again_stays() {
+    let mut story = Story::new();
+    let file = story.commit("a", &[1]);
+    story.purge(file).expect("ann may");
+    story.commit("b", &[1]);
+    assert_eq!(story.pending().condemned, None);
+    assert_eq!(story.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 0);
+    assert_eq!(story.standing(1), Standing::Recorded);
+    story.check();
+}
+
+#[test]
+fn the_bytes_say_whether_a_client_told_the_right_checksum() {
+    let checksum_after = |before: Checksum| {
+        let mut story = Story::new();
+        let file = story.commit("a", &[1, 2]);
+        let (tenant, tables) = (story.fixture.tenant, &mut story.fixture.tables);
+        let row = table::get::<Versions>(tables, &(tenant, file, 1)).expect("memory");
+        let mut row = row.expect("it was committed");
+        row.checksum = before;
+        table::put::<Versions>(tables, &(tenant, file, 1), &row).expect("memory");
+        let (number, sha256) = (1, sha256(b"bytes"));
+        let set = Upkeep::SetChecksum { tenant, file, number, sha256 };
+        assert_eq!(story.upkeep(set.clone()), 1);
+        assert_eq!(story.upkeep(set), 0);
+        let gone = Upkeep::SetChecksum { tenant, file, number: 2, sha256 };
+        assert_eq!(story.upkeep(gone), 0);
+        let tables = &story.fixture.tables;
+        let key = (tenant, ItemId::File(file));
+        let item = table::get::<Items>(tables, &key).expect("memory").expect("it is there");
+        let Body::File(body) = item.body else { panic!("a file") };
+        let events = table::all::<Events>(tables, &(tenant,)).expect("memory").into_iter();
+        let told = events.filter(|(_, event)| event.action == "file.checksum_mismatch").count();
+        (body.checksum, told)
+    };
+    let (right, wrong) = (sha256(b"bytes"), sha256(b"others"));
+    assert_eq!(checksum_after(Checksum::Unknown), (Checksum::Verified(right), 0));
+    assert_eq!(checksum_after(Checksum::Pending(right)), (Checksum::Verified(right), 0));
+    assert_eq!(checksum_after(Checksum::Pending(wrong)), (Checksum::Mismatch(right), 1));
+}
+
+#[test]
+fn outcomes_and_grants_are_forgotten_when_their_time_is_over() {
+    let mut story = Story::new();
+    let (tenant, ann) = (story.fixture.tenant, story.fixture.ann);
+    let caller = Caller::User(story.fixture.caller(ann));
+    let place = Place { share: story.fixture.share, parent: None };
+    let create = ItemCommand::CreateFolder { place, name: "folder".to_owned() };
+    let mut proposal = story.fixture.proposal(caller, Command::Item(create));
+    proposal.remember = Some(Remember { key: "k".to_owned(), request: sha256(b"r") });
+    story.fixture.apply(&proposal).expect("ann may");
+    let secret: Sha256 = sha256(b"secret");
+    let grant = |user: Option<(TenantId, UserId)>, expires_at: Timestamp| Grant {
+        kind: GrantKind::Session,
+        client_id: "web".to_owned(),
+        scope: String::new(),
+        expires_at,
+        user,
+    };
+    let at = story.fixture.now.after(Duration::from_secs(3600));
+    let row = grant(Some((tenant, ann)), at);
+    table::put::<Grants>(&mut story.fixture.tables, &(secret,), &row).expect("memory");
+    table::put::<GrantsByAge>(&mut story.fixture.tables, &(at, secret), &()).expect("memory");
+    let counts = |story: &Story| {
+        let tables = &story.fixture.tables;
+        (
+            table::all::<Outcomes>(tables, &()).expect("memory").len(),
+            table::all::<OutcomesByAge>(tables, &()).expect("memory").len(),
+            table::all::<Grants>(tables, &()).expect("memory").len(),
+            table::all::<GrantsByAge>(tables, &()).expect("memory").len(),
+        )
+    };
+    assert_eq!(story.upkeep(Upkeep::Expire { limit: 10 }), 0);
+    assert_eq!(counts(&story), (1, 1, 1, 1));
+    story.fixture.pass(Duration::from_secs(3600));
+    assert!(story.pending().expire);
+    assert_eq!(story.upkeep(Upkeep::Expire { limit: 10 }), 1);
+    assert_eq!(counts(&story), (1, 1, 0, 0));
+    story.fixture.pass(Duration::from_secs(23 * 3600));
+    assert_eq!(story.upkeep(Upkeep::Expire { limit: 10 }), 1);
+    assert_eq!(counts(&story), (0, 0, 0, 0));
+    assert!(!story.pending().expire);
+}
+
+#[test]
+fn a_purged_share_goes_with_all_that_is_in_it_and_said_of_it() {
+    let mut story = Story::new();
+    let (tenant, share, ann) = (story.fixture.tenant, story.fixture.share, story.fixture.ann);
+    let trashed = story.commit("trashed", &[1, 2]);
+    story.commit("live", &[2, 3]);
+    let place = Place { share, parent: None };
+    let folder = Command::Item(ItemCommand::CreateFolder { place, name: "f".to_owned() });
+    let Ok(Answer::Item(view)) = story.fixture.run(ann, folder) else { panic!("ann may") };
+    let ItemId::Folder(folder) = view.id else { panic!("a folder") };
+    let place = Place { share, parent: Some(folder) };
+    let below = Command::Item(ItemCommand::CreateFolder { place, name: "g".to_owned() });
+    story.fixture.run(ann, below).expect("ann may");
+    let delete = ItemCommand::Delete { item: ItemId::File(trashed) };
+    story.fixture.run(ann, Command::Item(delete)).expect("ann may");
+    let open = UploadCommand::Create {
+        destination: FileDestination::New { place, name: "late".to_owned() },
+        size: 0,
+        chunk_size: None,
+        chunks: Vec::new(),
+        mime_type: None,
+        checksum: None,
+        client_modified_at: None,
+        executable: false,
+    };
+    story.fixture.run(ann, Command::Upload(open)).expect("ann may");
+    for command in [ShareCommand::Delete { share }, ShareCommand::Purge { share }] {
+        story.fixture.run(ann, Command::Share(command)).expect("ann owns it");
+    }
+    assert!(story.pending().release);
+    let mut steps = 0;
+    while story.pending().release {
+        assert!(story.upkeep(Upkeep::Release { limit: 3 }) <= 4);
+        story.check();
+        steps += 1;
+        assert!(steps < 100, "it ends");
+    }
+    let tables = &story.fixture.tables;
+    assert!(!table::has::<Shares>(tables, &(tenant, share)).expect("memory"));
+    assert_eq!(table::all::<Items>(tables, &(tenant,)).expect("memory"), []);
+    assert_eq!(table::all::<Members>(tables, &(tenant,)).expect("memory"), []);
+    assert_eq!(table::all::<PrincipalShares>(tables, &(tenant,)).expect("memory"), []);
+    assert_eq!(table::all::<PurgedShares>(tables, &()).expect("memory"), []);
+    story.fixture.pass(Duration::from_secs(25 * 3600));
+    story.upkeep(Upkeep::Expire { limit: 10 });
+    while story.upkeep(Upkeep::Release { limit: 3 }) > 0 {}
+    assert_eq!(story.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 3);
+    assert_eq!(table::all::<Chunks>(&story.fixture.tables, &()).expect("memory"), []);
+    story.check();
+}
