@@ -12,6 +12,7 @@ pub mod quota;
 pub mod version;
 pub mod trash;
 pub mod snapshot;
+pub mod sync;
 pub mod recent;
 pub mod upkeep;
 pub mod upload;

@@ -1,6 +1,6 @@
 //! Conflicts: two changes that could not both be, kept until somebody or a strategy decides.
 
-use node_base::{ConflictId, DeviceId, ShareId, TenantId, Timestamp, UserId, VersionId};
+use node_base::{ConflictId, DeviceId, Name, ShareId, TenantId, Timestamp, UserId, VersionId};
 use serde::{Deserialize, Serialize};
 
 use super::item::{ItemId, Version};
@@ -30,6 +30,8 @@ pub struct Conflict {
     pub user: UserId,
     pub base: Option<VersionId>,
     pub server_version: Option<VersionId>,
+    /// The name that the client gave, where that was the matter, or a new file's.
+    pub name: Option<Name>,
     /// The client's content, while it stands nowhere else. It counts against quotas.
     pub content: Option<Version>,
     pub created_at: Timestamp,

@@ -283,6 +283,7 @@ pub(crate) fn conflict(
         user,
         base,
         server_version,
+        name: None,
         content,
         created_at: step.now,
         resolved: None,
@@ -292,6 +293,33 @@ pub(crate) fn conflict(
     table::put::<ShareConflicts>(step.tables, &(tenant, chain.share_id, conflict), &())?;
     record(step, tenant, "sync.conflict", id, vec![("conflict", conflict.to_string())])?;
     Ok((conflict, row))
+}
+
+/// Keeps a content as a version below the current one, which stays what it is under the next
+/// number.
+pub(crate) fn insert_below(
+    step: &mut Step<'_>,
+    chain: &Chain,
+    version: Version,
+) -> Result<(), Stop> {
+    let (tenant, _) = step.who()?;
+    let (id, mut item) = file_item(chain)?;
+    let Body::File(file) = &mut item.body else {
+        return Err(TableError::Invariant("a folder has versions").into());
+    };
+    let number = file.version;
+    file.version = number.saturating_add(1);
+    let size = bytes(version.size);
+    let delta = Delta { bytes: size, version_bytes: size, ..Delta::default() };
+    quota::charge(step, tenant, item.share, item.owner, delta)?;
+    let top = table::get::<Versions>(step.reader(), &(tenant, id, number))?;
+    let top = top.ok_or(TableError::Invariant("a current version is not there"))?;
+    table::put::<Versions>(step.tables, &(tenant, id, number.saturating_add(1)), &top)?;
+    table::put::<Versions>(step.tables, &(tenant, id, number), &version)?;
+    version::retire(step, tenant, item.share, id, number)?;
+    save(step, tenant, ItemId::File(id), &mut item)?;
+    let draft = change(ItemId::File(id), &item, ChangeKind::Updated);
+    feed::append(step, tenant, item.share, draft)
 }
 
 pub(crate) fn file_of(chain: &Chain) -> Result<&File, Stop> {
@@ -338,7 +366,7 @@ fn require_size(step: &Step<'_>, tenant: TenantId, size: u64) -> Result<(), Stop
     if size > limit { Err(Refusal::FileTooLarge { limit }.into()) } else { Ok(()) }
 }
 
-pub(super) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared) -> Version {
+pub(crate) fn new_version(step: &mut Step<'_>, user: UserId, prepared: Prepared) -> Version {
     Version {
         id: step.new_id(),
         size: prepared.size,

@@ -1,16 +1,16 @@
 //! Folders and files: made, changed, moved, copied, deleted, restored and removed.
 
 mod batch;
-mod change;
+pub(crate) mod change;
 pub(crate) mod commit;
 mod copy;
-mod create;
-mod place;
+pub(crate) mod create;
+pub(crate) mod place;
 mod purge;
-mod relocate;
+pub(crate) mod relocate;
 mod subtree;
 mod sweep;
-mod trash;
+pub(crate) mod trash;
 pub(crate) mod version;
 
 use super::{Step, Stop};
@@ -24,7 +24,7 @@ use crate::tables::TableError;
 
 pub(crate) use change::Update;
 pub(crate) use commit::{Committed, Landed, Prepared, commit};
-pub(crate) use purge::{expire_trash, release_purges};
+pub(crate) use purge::{doom_root, expire_trash, release_purges};
 pub(crate) use sweep::{Sweep, sweep};
 
 pub(crate) fn run(step: &mut Step<'_>, command: &ItemCommand) -> Result<Answer, Stop> {

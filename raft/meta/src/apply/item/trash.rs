@@ -134,7 +134,7 @@ pub(super) fn free_name(
 }
 
 /// The first of some names that nobody in the folder has.
-pub(super) fn first_free(
+pub(crate) fn first_free(
     tables: &dyn Reader,
     tenant: TenantId,
     folder: &Chain,

@@ -179,6 +179,13 @@ fn place(
 }
 
 /// Refused when the reader sees nothing of a share.
+///
+/// # Errors
+/// So it is, and when the tables fail.
+pub fn require_visible(tables: &dyn Reader, viewer: &Viewer, share: ShareId) -> Result<(), Denied> {
+    require_sight(&mut Eyes::new(tables, viewer), share)
+}
+
 fn require_sight(eyes: &mut Eyes<'_>, share: ShareId) -> Result<(), Denied> {
     let root = Chain::root(eyes.tables, eyes.viewer.tenant(), share)?;
     let root = root.ok_or(Refusal::NotFound(Noun::Share))?;

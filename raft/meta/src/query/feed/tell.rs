@@ -322,7 +322,9 @@ fn plainly(
     }
     if let (Target::Item(ItemId::File(id)), Some(number)) = (change.target, change.number) {
         let key = (eyes.viewer.tenant(), id, number);
-        if let Some(version) = table::get::<Versions>(eyes.tables, &key)? {
+        let version = table::get::<Versions>(eyes.tables, &key)?;
+        // A version may have moved up to make room for the losing side of a conflict.
+        if let Some(version) = version.filter(|version| change.version == Some(version.id)) {
             told.mime_type = Some(version.mime_type);
             told.checksum = Some(version.checksum);
             told.client_modified_at = version.client_modified_at;

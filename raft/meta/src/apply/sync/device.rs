@@ -1,0 +1,155 @@
+//! Devices: registered, forgotten, and how far each has come in a share.
+
+use node_base::{DeviceId, ShareId, TenantId, UserId};
+
+use crate::access::Viewer;
+use crate::apply::{Step, Stop};
+use crate::chain::Chain;
+use crate::outcome::{Answer, Expired, Invalid, Noun, Refusal};
+use crate::query::Denied;
+use crate::query::feed::require_visible;
+use crate::table;
+use crate::table::change::ShareFeeds;
+use crate::table::device::{Device, DeviceCursor, DeviceCursors, Devices, Preference, Preferences};
+
+/// Devices of one user.
+const DEVICES_MAX: usize = 1_000;
+/// A device's name, platform or version, in bytes.
+const TEXT_MAX: usize = 255;
+/// Folders that one device keeps of one share.
+const SELECTED_MAX: usize = 1_000;
+
+/// What a device says of itself.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<'a> {
+    pub(super) name: &'a str,
+    pub(super) platform: &'a str,
+    pub(super) client_version: &'a str,
+}
+
+/// Registers a device, or takes over what one that is known says of itself now.
+pub(super) fn register(
+    step: &mut Step<'_>,
+    device: &DeviceId,
+    texts: Texts<'_>,
+) -> Result<Answer, Stop> {
+    let (tenant, user) = step.who()?;
+    for (field, text) in [
+        ("device_name", texts.name),
+        ("platform", texts.platform),
+        ("client_version", texts.client_version),
+    ] {
+        if text.len() > TEXT_MAX {
+            return Err(Refusal::invalid(field, Invalid::TooLong { max: TEXT_MAX as u64 }).into());
+        }
+    }
+    let key = (tenant, user, device.clone());
+    let known = table::get::<Devices>(step.reader(), &key)?;
+    if known.is_none() {
+        let devices = table::all::<Devices>(step.reader(), &(tenant, user))?;
+        if devices.len() >= DEVICES_MAX {
+            let max = DEVICES_MAX as u64;
+            return Err(Refusal::invalid("device_id", Invalid::TooMany { max }).into());
+        }
+    }
+    let row = Device {
+        name: texts.name.to_owned(),
+        platform: texts.platform.to_owned(),
+        client_version: texts.client_version.to_owned(),
+        created_at: known.map_or(step.now, |known| known.created_at),
+        last_seen_at: step.now,
+    };
+    table::put::<Devices>(step.tables, &key, &row)?;
+    Ok(Answer::Device(device.clone()))
+}
+
+/// Forgets a device with its cursors and preferences.
+pub(super) fn remove(step: &mut Step<'_>, device: &DeviceId) -> Result<Answer, Stop> {
+    let (tenant, user) = step.who()?;
+    own(step, (tenant, user), device)?;
+    let key = (tenant, user, device.clone());
+    for (key, _) in table::all::<DeviceCursors>(step.reader(), &key)? {
+        table::delete::<DeviceCursors>(step.tables, &key)?;
+    }
+    for (key, _) in table::all::<Preferences>(step.reader(), &key)? {
+        table::delete::<Preferences>(step.tables, &key)?;
+    }
+    table::delete::<Devices>(step.tables, &key)?;
+    Ok(Answer::Done)
+}
+
+/// The caller's own device.
+pub(super) fn own(
+    step: &Step<'_>,
+    (tenant, user): (TenantId, UserId),
+    device: &DeviceId,
+) -> Result<Device, Stop> {
+    let row = table::get::<Devices>(step.reader(), &(tenant, user, device.clone()))?;
+    Ok(row.ok_or(Refusal::NotFound(Noun::Device))?)
+}
+
+/// Notes that a device was heard of.
+pub(super) fn note_seen(step: &mut Step<'_>, device: &DeviceId) -> Result<Device, Stop> {
+    let (tenant, user) = step.who()?;
+    let row = own(step, (tenant, user), device)?;
+    let row = Device { last_seen_at: step.now, ..row };
+    table::put::<Devices>(step.tables, &(tenant, user, device.clone()), &row)?;
+    Ok(row)
+}
+
+/// A share that the caller sees something of.
+pub(super) fn visible(step: &Step<'_>, share: ShareId) -> Result<Chain, Stop> {
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    let root = Chain::root(step.reader(), viewer.tenant(), share)?;
+    let root = root.ok_or(Refusal::NotFound(Noun::Share))?;
+    match require_visible(step.reader(), &viewer, share) {
+        Ok(()) => Ok(root),
+        Err(Denied::Refused(refusal)) => Err(refusal.into()),
+        Err(Denied::Failed(error)) => Err(error.into()),
+    }
+}
+
+pub(super) fn prefer(
+    step: &mut Step<'_>,
+    device: &DeviceId,
+    share: ShareId,
+    preference: &Preference,
+) -> Result<Answer, Stop> {
+    let (tenant, user) = step.who()?;
+    note_seen(step, device)?;
+    visible(step, share)?;
+    if let Preference::Selected(folders) = preference
+        && folders.len() > SELECTED_MAX
+    {
+        let max = SELECTED_MAX as u64;
+        return Err(Refusal::invalid("folders", Invalid::TooMany { max }).into());
+    }
+    let key = (tenant, user, device.clone(), share);
+    match preference {
+        Preference::All => table::delete::<Preferences>(step.tables, &key)?,
+        Preference::Selected(_) => table::put::<Preferences>(step.tables, &key, preference)?,
+    }
+    Ok(Answer::Done)
+}
+
+pub(super) fn acknowledge(
+    step: &mut Step<'_>,
+    device: &DeviceId,
+    share: ShareId,
+    (incarnation, position): (u64, u64),
+) -> Result<Answer, Stop> {
+    let (tenant, user) = step.who()?;
+    note_seen(step, device)?;
+    let root = visible(step, share)?;
+    if incarnation != root.share.incarnation {
+        return Err(Refusal::Expired(Expired::Cursor).into());
+    }
+    let feed = table::get::<ShareFeeds>(step.reader(), &(tenant, share))?.unwrap_or_default();
+    if position > feed.last {
+        let rule = Invalid::Rule("is ahead of all changes".to_owned());
+        return Err(Refusal::invalid("cursor", rule).into());
+    }
+    let cursor = DeviceCursor { incarnation, position, synced_at: step.now };
+    table::put::<DeviceCursors>(step.tables, &(tenant, user, device.clone(), share), &cursor)?;
+    Ok(Answer::Done)
+}
