@@ -7,20 +7,15 @@ use node_base::{Duration, IdSeed, NodeId, PartnerId, Role, ShareId, TenantId, Ti
 
 use crate::apply::apply;
 use crate::caller::{Caller, Proposal, Scopes, UserCaller};
-use crate::command::Command;
-use crate::outcome::Outcome;
-use crate::table::cluster::{Cluster, Clusters};
+use crate::command::{Command, NewUser, People, ShareCommand, Upkeep};
+use crate::outcome::{Answer, Outcome};
 use crate::table::item::ItemId;
-use crate::table::people::{
-    AdminRole, Partner, Partners, Principal, ProvisioningSource, Standing, Tenant, TenantSettings,
-    Tenants, User, UserStatus, Users,
-};
-use crate::table::share::{
-    Member, Members, PrincipalShares, Share, ShareKind, ShareSettings, Shares,
-};
+use crate::table::people::{AdminRole, Principal, ProvisioningSource, Tenants};
+use crate::table::share::{ShareKind, ShareSettings};
 use crate::table::{self};
 use crate::tables::MemoryTables;
 
+const CURSOR_KEY: [u8; 32] = [7; 32];
 const NODE: Caller = Caller::Node(NodeId(1));
 
 pub(crate) struct Fixture {
@@ -41,104 +36,84 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        let nobody = UserId::from(0);
         let mut fixture = Self {
             tables: MemoryTables::default(),
-            index: 1,
+            index: 0,
             now: Timestamp::from_millis(1_795_442_709_000),
-            partner: PartnerId::from(1),
-            tenant: TenantId::from(2),
-            ann: UserId::from(11),
-            bob: UserId::from(12),
-            cleo: UserId::from(13),
-            root: UserId::from(14),
-            share: ShareId::from(21),
+            partner: PartnerId::from(0),
+            tenant: TenantId::from(0),
+            ann: nobody,
+            bob: nobody,
+            cleo: nobody,
+            root: nobody,
+            share: ShareId::from(0),
         };
         fixture.found();
-        for (user, name, role) in [
-            (fixture.ann, "ann", None),
-            (fixture.bob, "bob", None),
-            (fixture.cleo, "cleo", None),
-            (fixture.root, "root", Some(AdminRole::TenantAdmin)),
-        ] {
-            fixture.seed_user(user, name, role);
-        }
-        fixture.seed_share();
+        fixture.ann = fixture.user("ann", None);
+        fixture.bob = fixture.user("bob", None);
+        fixture.cleo = fixture.user("cleo", None);
+        fixture.root = fixture.user("root", Some(AdminRole::TenantAdmin));
+        fixture.share = fixture.project(fixture.ann, "Work");
+        fixture.join(fixture.share, fixture.bob, Role::Contributor);
         fixture
     }
 
     fn found(&mut self) {
-        let (partner, tenant, created_at) = (self.partner, self.tenant, self.now);
-        let cluster = Cluster {
-            id: 7,
-            created_at,
-            log_time: self.now,
-            first_tenant: Some(tenant),
-            cursor_key: [7; 32],
+        let found = Upkeep::Found {
+            cluster: 7,
+            tenant_name: "main".to_owned(),
+            tenant_display_name: "Main".to_owned(),
+            cursor_key: CURSOR_KEY,
         };
-        table::put::<Clusters>(&mut self.tables, &(), &cluster).expect("memory never fails");
-        let row = Partner {
-            name: "main".to_owned(),
-            display_name: "Main".to_owned(),
-            standing: Standing::Active,
-            created_at,
+        let Ok(Answer::Tenant(tenant)) = self.run_node(Command::Upkeep(found)) else {
+            panic!("a tenant")
         };
-        table::put::<Partners>(&mut self.tables, &(partner,), &row).expect("memory never fails");
-        let row = Tenant {
-            partner,
-            name: "main".to_owned(),
-            display_name: "Main".to_owned(),
-            standing: Standing::Active,
-            created_at,
-            settings: TenantSettings::default(),
-        };
-        table::put::<Tenants>(&mut self.tables, &(tenant,), &row).expect("memory never fails");
+        let row = table::get::<Tenants>(&self.tables, &(tenant,)).expect("memory never fails");
+        (self.tenant, self.partner) = (tenant, row.expect("it was founded").partner);
     }
 
-    fn seed_user(&mut self, user: UserId, name: &str, admin_role: Option<AdminRole>) {
-        let row = User {
+    /// A new user, `NAME@example.org`, without a personal share.
+    pub(crate) fn user(&mut self, name: &str, admin_role: Option<AdminRole>) -> UserId {
+        let new = NewUser {
+            tenant: self.tenant,
             email: format!("{name}@example.org"),
             name: name.to_owned(),
             display_name: name.to_owned(),
-            avatar_url: None,
-            status: UserStatus::Active,
             admin_role,
             source: ProvisioningSource::Admin,
-            is_service_account: false,
-            created_at: self.now,
-            last_login_at: None,
-            personal_share: None,
-            revision: 1,
+            is_service_account: true,
+            subject: None,
+            password: None,
         };
-        table::put::<Users>(&mut self.tables, &(self.tenant, user), &row)
-            .expect("memory never fails");
+        match self.run_node(Command::People(People::CreateUser(new))) {
+            Ok(Answer::User { user, .. }) => user,
+            other => panic!("a user, not {other:?}"),
+        }
     }
 
-    fn seed_share(&mut self) {
-        let (tenant, share, now) = (self.tenant, self.share, self.now);
-        let row = Share {
-            name: "Work".to_owned(),
+    /// A new project share of this user.
+    pub(crate) fn project(&mut self, owner: UserId, name: &str) -> ShareId {
+        let create = ShareCommand::Create {
+            name: name.to_owned(),
             description: String::new(),
             kind: ShareKind::Project,
-            owner: Principal::User(self.ann),
+            owner: Principal::User(owner),
             is_public: false,
-            trashed: None,
-            purging: false,
+            quota_bytes: None,
             settings: ShareSettings::default(),
-            created_by: self.ann,
-            created_at: now,
-            modified_at: now,
-            revision: 1,
-            incarnation: 1,
         };
-        table::put::<Shares>(&mut self.tables, &(tenant, share), &row).expect("memory never fails");
-        for (user, role) in [(self.ann, Role::Owner), (self.bob, Role::Contributor)] {
-            let (member, added_by) = (Principal::User(user), self.ann);
-            let row = Member { role, expires_at: None, added_by, added_at: now };
-            table::put::<Members>(&mut self.tables, &(tenant, share, member), &row)
-                .expect("memory never fails");
-            table::put::<PrincipalShares>(&mut self.tables, &(tenant, member, share), &())
-                .expect("memory never fails");
+        match self.run(owner, Command::Share(create)) {
+            Ok(Answer::Share(share)) => share,
+            other => panic!("a share, not {other:?}"),
         }
+    }
+
+    /// Makes a user a member of a share of Ann's.
+    pub(crate) fn join(&mut self, share: ShareId, user: UserId, role: Role) {
+        let (principal, expires_at) = (Principal::User(user), None);
+        let add = ShareCommand::AddMember { share, principal, role, expires_at };
+        assert_eq!(self.run(self.ann, Command::Share(add)), Ok(Answer::Done));
     }
 
     /// The user with every scope.
@@ -194,19 +169,5 @@ impl Fixture {
         let viewer = crate::access::Viewer::of(&self.tables, self.now, &self.caller(user));
         let viewer = viewer.expect("memory never fails");
         viewer.mask(&self.tables, &chain).expect("memory never fails")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Fixture;
-
-    #[test]
-    fn a_command_of_nobody_in_particular_is_answered() {
-        let mut fixture = Fixture::new();
-        let command = crate::Command::Upkeep(crate::command::Upkeep::Expire { limit: 0 });
-        let _ = fixture.run_node(command);
-        assert_eq!(fixture.index, 2);
-        assert!(fixture.mask(fixture.ann, None).contains(node_base::Permission::Read));
     }
 }
