@@ -16,7 +16,8 @@ use crate::tables::{Reader, TableError};
 /// What upkeep would find to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pending {
-    /// Something has expired by this log time.
+    /// A session, an outcome or a grant has expired by this log time. What is kept for days (trash,
+    /// versions, changes) is not looked for: that round is made now and then, whatever this says.
     pub expire: bool,
     /// Something that nobody holds waits to be taken apart.
     pub release: bool,

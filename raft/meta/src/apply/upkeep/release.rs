@@ -22,11 +22,10 @@ pub(super) fn run(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
     Ok(worked)
 }
 
+type Found<T> = Option<(<T as Table>::Key, <T as Table>::Row)>;
+
 /// The first row whose key starts with `prefix`.
-fn first<T: Table>(
-    tables: &dyn Reader,
-    prefix: &impl Key,
-) -> Result<Option<(T::Key, T::Row)>, TableError> {
+fn first<T: Table>(tables: &dyn Reader, prefix: &impl Key) -> Result<Found<T>, TableError> {
     let mut found = None;
     table::scan::<T>(tables, prefix, &mut |key, row| {
         found = Some((key, row));

@@ -39,6 +39,10 @@ pub(super) fn run(step: &mut Step<'_>, new: &New<'_>) -> Result<Answer, Stop> {
     };
     quota::would_fit(step, tenant, chain.share_id, owner, new.size)?;
     let id: UploadId = step.new_id();
+    if table::has::<Uploads>(step.reader(), &(tenant, id))? {
+        // The same proposal came twice; a second row under the id would lose the first one's pins.
+        return Err(Refusal::AlreadyExists.into());
+    }
     let mut upload = Upload {
         writer: step.index,
         user,

@@ -421,3 +421,26 @@ fn a_copy_of_a_long_file_holds_its_chunks_when_the_file_goes() {
     drives.check();
     assert_eq!(drives.bytes(), 0);
 }
+
+#[test]
+fn a_proposal_that_is_applied_twice_leaves_the_session_as_it_is() {
+    let mut drives = Drives::new();
+    let command = Command::Upload(UploadCommand::Create {
+        destination: drives.destination("a", None),
+        size: length(&[1, 2]),
+        chunk_size: None,
+        chunks: declared(&[1, 2]),
+        mime_type: None,
+        checksum: None,
+        client_modified_at: None,
+        executable: false,
+    });
+    let ann = drives.fixture.ann;
+    let caller = crate::Caller::User(drives.fixture.caller(ann));
+    let proposal = drives.fixture.proposal(caller, command);
+    let session = opened(drives.fixture.apply(&proposal));
+    let chunk = drives.write(1, session.writer);
+    drives.receive(session.upload, 0, chunk).expect("it is wanted");
+    assert_eq!(drives.fixture.apply(&proposal), Err(Refusal::AlreadyExists));
+    drives.check();
+}
