@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use node_base::{Duration, NodeId};
-use node_world::{Class, NetError, Peer, World};
+use node_world::{Class, NetError, Peer, Task, World};
 use openraft::error::{
     Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
 };
@@ -18,13 +18,16 @@ use tokio::sync::watch;
 
 use crate::snapshot::{Note, SnapshotData, part};
 use crate::tables::{Row, Snapshot};
-use crate::types::{StorageError, Types, Vote, encode_entry};
+use crate::types::{LogId, StorageError, Types, Vote, encode_entry};
 use crate::wire::{Consensus, ConsensusReply, Raw, SnapshotPart, WireError, pack, unpack_reply};
 
 /// About how many bytes of rows one piece of a snapshot has.
 const PIECE_BYTES: usize = 1 << 20;
 /// How long a node that cannot be reached is left alone.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long entries may take.
+const ENTRIES_LIMIT: Duration = Duration::from_secs(30);
 
 type RpcError = RPCError<u64, String, RaftError<u64>>;
 
@@ -39,7 +42,7 @@ impl RaftNetworkFactory<Types> for Network {
 
     async fn new_client(&mut self, target: u64, address: &String) -> Way {
         let peer = Peer { node: NodeId(target), address: address.clone() };
-        Way { world: self.world.clone(), cluster: self.cluster.clone(), peer }
+        Way { world: self.world.clone(), cluster: self.cluster.clone(), peer, under_way: None }
     }
 }
 
@@ -48,6 +51,27 @@ pub(crate) struct Way {
     world: World,
     cluster: watch::Receiver<Option<u128>>,
     peer: Peer,
+    under_way: Option<UnderWay>,
+}
+
+/// Entries that were sent, and whose reply openraft may have stopped waiting for.
+///
+/// openraft gives a message one heartbeat's time and then sends it again. Large entries on a slow
+/// network would never arrive that way, so the message goes on, and the next attempt waits for it.
+struct UnderWay {
+    vote: Vote,
+    previous: Option<LogId>,
+    last: LogId,
+    reply: Task<Result<ConsensusReply, CallError>>,
+}
+
+impl UnderWay {
+    /// Whether it has the first of the entries that are to be sent.
+    fn begins(&self, request: &AppendEntriesRequest<Types>) -> bool {
+        self.vote == request.vote
+            && self.previous == request.prev_log_id
+            && request.entries.iter().any(|entry| entry.log_id == self.last)
+    }
 }
 
 /// Why there is no use in a reply.
@@ -78,10 +102,58 @@ impl Way {
         message: &Consensus<'_>,
         limit: Duration,
     ) -> Result<ConsensusReply, CallError> {
-        let request: Bytes = pack(*self.cluster.borrow(), message);
-        let net = self.world.net();
-        let reply = net.call(self.peer.clone(), Class::Consensus, request, limit).await?;
-        Ok(unpack_reply(&reply)?)
+        let request = pack(*self.cluster.borrow(), message);
+        self.send(request, limit).await
+    }
+
+    fn send(
+        &self,
+        request: Bytes,
+        limit: Duration,
+    ) -> impl Future<Output = Result<ConsensusReply, CallError>> + Send + use<> {
+        let call = self.world.net().call(self.peer.clone(), Class::Consensus, request, limit);
+        async move { Ok(unpack_reply(&call.await?)?) }
+    }
+
+    /// Sends entries, unless the first of them are under way already; answers what came of those
+    /// that are, and up to where they reach.
+    async fn send_entries(
+        &mut self,
+        request: &AppendEntriesRequest<Types>,
+        last: LogId,
+    ) -> Result<(ConsensusReply, LogId), CallError> {
+        if self.under_way.as_ref().is_none_or(|under_way| !under_way.begins(request)) {
+            if let Some(mut old) = self.under_way.take() {
+                old.reply.abort();
+            }
+            let reply = self.world.spawn(self.send(self.append(request), ENTRIES_LIMIT));
+            let (vote, previous) = (request.vote, request.prev_log_id);
+            self.under_way = Some(UnderWay { vote, previous, last, reply });
+        }
+        let Some(under_way) = &mut self.under_way else { return Err(CallError::Unasked) };
+        let reply = (&mut under_way.reply).await;
+        let last = under_way.last;
+        self.under_way = None;
+        Ok((reply.map_err(|_| CallError::Unasked)??, last))
+    }
+
+    fn append(&self, request: &AppendEntriesRequest<Types>) -> Bytes {
+        let encoded: Vec<Vec<u8>> = request
+            .entries
+            .iter()
+            .map(|entry| {
+                let mut bytes = Vec::new();
+                encode_entry(entry, &mut bytes);
+                bytes
+            })
+            .collect();
+        let message = Consensus::Append {
+            vote: request.vote.into(),
+            previous: request.prev_log_id.map(Into::into),
+            committed: request.leader_commit.map(Into::into),
+            entries: encoded.iter().map(|bytes| Raw(bytes)).collect(),
+        };
+        pack(*self.cluster.borrow(), &message)
     }
 
     /// Sends the rows of a moment of the tables, piece by piece.
@@ -156,22 +228,18 @@ impl RaftNetwork<Types> for Way {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
-        let encoded: Vec<Vec<u8>> = request
-            .entries
-            .iter()
-            .map(|entry| {
-                let mut bytes = Vec::new();
-                encode_entry(entry, &mut bytes);
-                bytes
-            })
-            .collect();
-        let message = Consensus::Append {
-            vote: request.vote.into(),
-            previous: request.prev_log_id.map(Into::into),
-            committed: request.leader_commit.map(Into::into),
-            entries: encoded.iter().map(|bytes| Raw(bytes)).collect(),
+        let wanted = request.entries.last().map(|entry| entry.log_id);
+        let (reply, sent) = match wanted {
+            Some(last) => {
+                let (reply, last) = self.send_entries(&request, last).await?;
+                (reply, Some(last))
+            }
+            None => (self.send(self.append(&request), option.hard_ttl()).await?, None),
         };
-        match self.ask(&message, option.hard_ttl()).await? {
+        match reply {
+            ConsensusReply::Appended if sent != wanted => {
+                Ok(AppendEntriesResponse::PartialSuccess(sent))
+            }
             ConsensusReply::Appended => Ok(AppendEntriesResponse::Success),
             ConsensusReply::AppendedUpTo(last) => {
                 Ok(AppendEntriesResponse::PartialSuccess(last.map(Into::into)))

@@ -219,6 +219,24 @@ fn nodes_that_crash_and_part_keep_what_was_acknowledged_and_agree() {
 }
 
 #[test]
+fn entries_that_take_longer_than_a_heartbeat_arrive() {
+    run(5, async |sim| {
+        let cluster = Cluster::found(sim.clone()).await;
+        let leader = cluster.leader().expect("one leads");
+        // There and back is twice a heartbeat, and less than an election's time.
+        let delay = Duration::from_millis(30);
+        let slow = NetFaults { delay_min: delay, delay_max: delay, ..NetFaults::default() };
+        sim.set_net_faults(slow);
+        for count in 0..20 {
+            assert!(cluster.propose(leader, 11, count).await, "it leads");
+        }
+        assert_eq!(cluster.leader(), Some(leader), "the others heard of it all the time");
+        sim.set_net_faults(NetFaults::default());
+        assert_eq!(cluster.rows((leader + 1) % 3).await.len(), 120);
+    });
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let first = run(17, crash_and_part);
     assert_eq!(run(17, crash_and_part), first);

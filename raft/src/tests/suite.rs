@@ -19,8 +19,6 @@ use simulator_world::{Options, Simulation};
 use super::RULES;
 use crate::log::{LogSettings, LogStore};
 use crate::machine::Machine;
-use crate::tables::Engine;
-use crate::tables::memory::Memory;
 use crate::tables::redb::Redb;
 use crate::types::{StorageError, Types};
 
@@ -28,7 +26,6 @@ use crate::types::{StorageError, Types};
 struct Builder {
     world: World,
     folders: AtomicU64,
-    on_drive: bool,
 }
 
 impl StoreBuilder<Types, LogStore, Machine> for Builder {
@@ -39,22 +36,19 @@ impl StoreBuilder<Types, LogStore, Machine> for Builder {
         let path = folder.join("log");
         let log = LogStore::open(&self.world, NodeId(0), &path, settings);
         let log = log.await.expect("a new log can be made");
-        let tables: Arc<dyn Engine> = if self.on_drive {
-            let redb = Redb::open(&self.world, &folder.join("tables"), 1 << 20);
-            Arc::new(redb.expect("new tables can be made"))
-        } else {
-            Arc::new(Memory::default())
-        };
+        let redb = Redb::open(&self.world, &folder.join("tables"), 1 << 20);
+        let tables = Arc::new(redb.expect("new tables can be made"));
         let (machine, _) =
             Machine::new(&self.world, tables, RULES.apply).expect("new tables can be read");
         Ok(((), log, machine))
     }
 }
 
-fn check(on_drive: bool) {
+#[test]
+fn the_suite_of_openraft_holds() {
     let options = Options { yield_chance: 0.0, ..Options::default() };
     Simulation::new(1, options).run(async move |sim| {
-        let builder = Builder { world: sim.world(NodeId(0)), folders: AtomicU64::new(0), on_drive };
+        let builder = Builder { world: sim.world(NodeId(0)), folders: AtomicU64::new(0) };
         // The suite makes runtimes of its own, which the simulation's thread must not be in.
         let thread = std::thread::Builder::new().spawn(move || in_a_task(builder));
         thread.expect("the machine gives a thread").join().expect("the suite holds");
@@ -165,14 +159,4 @@ impl Disk for Stage {
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.0.disk().space(path)
     }
-}
-
-#[test]
-fn the_suite_of_openraft_holds_with_redb() {
-    check(true);
-}
-
-#[test]
-fn the_suite_of_openraft_holds_in_memory() {
-    check(false);
 }
