@@ -1,0 +1,299 @@
+//! Section 8: files.
+
+use api_ops::meta::Command;
+use api_ops::meta::command::{FileDestination, ItemCommand, Place};
+use api_ops::meta::outcome::{ItemView, Noun};
+use api_ops::meta::table::item::ItemId;
+use api_ops::meta::{Refusal, query};
+use api_ops::{FileDetails, Which};
+use api_types::v1::DeleteQuery;
+use api_types::v1::error::{ErrorBody, ErrorCode};
+use api_types::v1::files::{CreateFile, File, Manifest, ManifestChunk, PatchFile, VersionQuery};
+use api_types::v1::folders::Target;
+use api_types::{Hash, Patch};
+use axum::Json;
+use axum::extract::{Multipart, Path, State};
+use node_base::{FileId, Timestamp};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{content, place};
+use crate::answer::{Created, Done, Tagged};
+use crate::error::ApiError;
+use crate::extract::{Asked, Asking, Asks, id, path_id};
+use crate::present::seen as present;
+use crate::present::seen::Seen;
+use crate::state::ApiState;
+
+/// The routes of this section.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(get, patch, delete))
+        .routes(routes!(content::get_content))
+        .routes(routes!(copy))
+        .routes(routes!(move_to))
+        .routes(routes!(manifest))
+}
+
+pub(super) fn file_id(text: &str) -> Result<FileId, ApiError> {
+    path_id(text, Noun::File)
+}
+
+/// Show a file
+#[utoipa::path(
+    get, path = "/files/{id}", tag = "files", params(("id" = String, Path)),
+    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+)]
+async fn get(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+) -> Result<Tagged<Json<Seen<File>>>, ApiError> {
+    let file = ItemId::File(file_id(&text)?);
+    let view =
+        state.ops.ask(&call, move |tables, viewer| query::item::get(tables, viewer, file)).await?;
+    Ok(Tagged(present::revision(&view), Json(present::file(call.caller.tenant, &view))))
+}
+
+/// Upload a file in one request
+///
+/// Never overwrites: a taken name is 409. The content is the last part of the form.
+#[utoipa::path(
+    post, path = "/files", tag = "files",
+    request_body(content = CreateFile, content_type = "multipart/form-data"),
+    responses((status = 201, body = File), (status = "default", body = ErrorBody)),
+)]
+async fn create(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+) -> Result<Created<Seen<File>>, ApiError> {
+    let mut form = form.map_err(|_| not_a_form())?;
+    let mut fields = Fields::default();
+    loop {
+        let Some(mut part) = form.next_field().await.map_err(|error| form_error(&error))? else {
+            return Err(ApiError::invalid("body", &["file"], "the content is missing"));
+        };
+        let name = part.name().unwrap_or_default().to_owned();
+        if name != "file" {
+            let text = part.text().await.map_err(|error| form_error(&error))?;
+            fields.set(&name, text)?;
+            continue;
+        }
+        let file_name = part.file_name().map(str::to_owned);
+        let mime_type = part.content_type().map(str::to_owned);
+        let (place, name, details) = fields.finish(file_name, mime_type)?;
+        let most = state.ops.may_create(&call, place).await?;
+        let mut writer = state.ops.file_writer(&call);
+        while let Some(bytes) = part.chunk().await.map_err(|error| form_error(&error))? {
+            writer.push(&bytes).await?;
+            if writer.size() > most {
+                return Err(Refusal::FileTooLarge { limit: most }.into());
+            }
+        }
+        state.metrics.uploaded_bytes.inc_by(writer.size());
+        let finished = writer.finish().await?;
+        let destination = FileDestination::New { place, name };
+        let answer = state.ops.commit_file(&call, destination, details, finished).await?;
+        let view = place::committed(call.caller.tenant, &answer)?;
+        return Ok(Created(present::file(call.caller.tenant, view)));
+    }
+}
+
+/// The fields of the form, before its content.
+#[derive(Default)]
+struct Fields {
+    share_id: Option<String>,
+    folder_id: Option<String>,
+    name: Option<String>,
+    client_modified_at: Option<Timestamp>,
+    executable: bool,
+}
+
+impl Fields {
+    fn set(&mut self, name: &str, text: String) -> Result<(), ApiError> {
+        match name {
+            "share_id" => self.share_id = Some(text),
+            "folder_id" => self.folder_id = Some(text).filter(|text| !text.is_empty()),
+            "name" => self.name = Some(text),
+            "client_modified_at" => self.client_modified_at = Some(id("body", name, &text)?),
+            "executable" => self.executable = text == "true",
+            // A browser's form may carry more than we know.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        file_name: Option<String>,
+        mime_type: Option<String>,
+    ) -> Result<(Place, String, FileDetails), ApiError> {
+        let share = self.share_id.as_deref();
+        let share = share.ok_or_else(|| ApiError::invalid("body", &["share_id"], "is missing"))?;
+        let share = id("body", "share_id", share)?;
+        let parent = place::parent("folder_id", self.folder_id.as_deref())?;
+        let name = self.name.take().or(file_name);
+        let name = name.ok_or_else(|| ApiError::invalid("body", &["name"], "is missing"))?;
+        let details = FileDetails {
+            mime_type,
+            client_modified_at: self.client_modified_at,
+            executable: self.executable,
+        };
+        Ok((Place { share, parent }, name, details))
+    }
+}
+
+/// The body is no form.
+pub(super) fn not_a_form() -> ApiError {
+    ApiError::new(ErrorCode::UnsupportedMediaType, "The body must be multipart/form-data.")
+}
+
+/// A form that cannot be read to its end.
+pub(super) fn form_error(error: &axum::extract::multipart::MultipartError) -> ApiError {
+    let code = match error.status().as_u16() {
+        413 => ErrorCode::PayloadTooLarge,
+        _ => ErrorCode::BadRequest,
+    };
+    ApiError::new(code, "The form cannot be read to its end.")
+}
+
+/// Change a file's metadata
+#[utoipa::path(
+    patch, path = "/files/{id}", tag = "files", params(("id" = String, Path)),
+    request_body = PatchFile,
+    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+)]
+async fn patch(
+    State(state): State<ApiState>,
+    Path(text): Path<String>,
+    Asked(call, body): Asked<PatchFile>,
+) -> Result<Tagged<Json<Seen<File>>>, ApiError> {
+    let command = ItemCommand::Update {
+        item: ItemId::File(file_id(&text)?),
+        name: required("name", body.name)?,
+        client_modified_at: body.client_modified_at.into_option().map(|time| time.map(Into::into)),
+        executable: required("executable", body.executable)?,
+        restore: restore(body.is_deleted)?,
+    };
+    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    Ok(Tagged(present::revision(&view), Json(present::file(call.caller.tenant, &view))))
+}
+
+/// A field that can be changed but not cleared.
+pub(super) fn required<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> {
+    match patch {
+        Patch::Absent => Ok(None),
+        Patch::Set(value) => Ok(Some(value)),
+        Patch::Clear => Err(ApiError::invalid("body", &[field], "cannot be null")),
+    }
+}
+
+/// `is_deleted: false` restores; deleting is another call.
+pub(super) fn restore(is_deleted: Patch<bool>) -> Result<bool, ApiError> {
+    match required("is_deleted", is_deleted)? {
+        Some(true) => {
+            let message = "only false is taken, to restore; DELETE deletes";
+            Err(ApiError::invalid("body", &["is_deleted"], message))
+        }
+        restore => Ok(restore.is_some()),
+    }
+}
+
+/// Delete a file
+#[utoipa::path(
+    delete, path = "/files/{id}", tag = "files", params(("id" = String, Path), DeleteQuery),
+    responses((status = 204), (status = "default", body = ErrorBody)),
+)]
+async fn delete(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+    Asks(how): Asks<DeleteQuery>,
+) -> Result<Done, ApiError> {
+    let item = ItemId::File(file_id(&text)?);
+    let command =
+        if how.permanent { ItemCommand::Purge { item } } else { ItemCommand::Delete { item } };
+    state.ops.agree::<api_ops::meta::Answer>(&call, Command::Item(command)).await?;
+    Ok(Done)
+}
+
+/// Copy a file; no bytes move
+#[utoipa::path(
+    post, path = "/files/{id}/copy", tag = "files", params(("id" = String, Path)),
+    request_body = Target,
+    responses((status = 201, body = File), (status = "default", body = ErrorBody)),
+)]
+async fn copy(
+    State(state): State<ApiState>,
+    Path(text): Path<String>,
+    Asked(call, body): Asked<Target>,
+) -> Result<Created<Seen<File>>, ApiError> {
+    let item = ItemId::File(file_id(&text)?);
+    let to = place::target(&state.ops, &call, &body).await?;
+    let command = ItemCommand::Copy { item, to, name: body.name };
+    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    Ok(Created(present::file(call.caller.tenant, &view)))
+}
+
+/// Move a file; it keeps its id
+#[utoipa::path(
+    post, path = "/files/{id}/move", tag = "files", params(("id" = String, Path)),
+    request_body = Target,
+    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+)]
+async fn move_to(
+    State(state): State<ApiState>,
+    Path(text): Path<String>,
+    Asked(call, body): Asked<Target>,
+) -> Result<Json<Seen<File>>, ApiError> {
+    let item = ItemId::File(file_id(&text)?);
+    let to = place::target(&state.ops, &call, &body).await?;
+    let command = ItemCommand::Move { item, to, name: body.name };
+    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    Ok(Json(present::file(call.caller.tenant, &view)))
+}
+
+/// Say what chunks a file is made of
+#[utoipa::path(
+    get, path = "/files/{id}/manifest", tag = "files",
+    params(("id" = String, Path), VersionQuery),
+    responses((status = 200, body = Manifest), (status = "default", body = ErrorBody)),
+)]
+async fn manifest(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+    Asks(query): Asks<VersionQuery>,
+) -> Result<Json<Manifest>, ApiError> {
+    let open = state.ops.open_content(&call, file_id(&text)?, which(query.version)?).await?;
+    let mut chunks = Vec::new();
+    let mut from = Some(0);
+    while let Some(first) = from {
+        let Some(page) = open.chunks(first).await? else { break };
+        let mut offset = page.offset;
+        chunks.extend(page.chunks.into_iter().map(|chunk| {
+            let at = offset;
+            offset += u64::from(chunk.size);
+            ManifestChunk { sha256: Hash(chunk.hash), offset: at, size: chunk.size }
+        }));
+        from = page.next;
+    }
+    let version = &open.numbered.version;
+    Ok(Json(Manifest {
+        size: version.size,
+        checksum_sha256: crate::present::item::checksum(version.checksum).0,
+        chunks,
+        version_id: Some(version.id.to_string()),
+    }))
+}
+
+/// Which version a request names.
+pub(super) fn which(version: Option<u32>) -> Result<Which, ApiError> {
+    match version {
+        None => Ok(Which::Current),
+        Some(0) => Err(ApiError::invalid("query", &["version"], "versions are counted from 1")),
+        Some(number) => Ok(Which::Number(number)),
+    }
+}

@@ -1,0 +1,334 @@
+//! Section 9: upload sessions, and batches of small files.
+
+use api_ops::meta::command::{Declared, FileDestination, Place, UploadCommand};
+use api_ops::meta::outcome::{Noun, UploadAnswer};
+use api_ops::meta::query;
+use api_ops::meta::table::item::ItemId;
+use api_ops::meta::table::upload::{Cutting, UploadState as State};
+use api_ops::meta::{Answer, Command, Refusal};
+use api_ops::{BatchedChunk, Call, ChunkBatch, ChunkOutcome};
+use api_types::v1::error::{ErrorBody, ErrorCode, ItemError};
+use api_types::v1::uploads::{
+    BatchFrame, ChunkResult, ChunkResults, ChunkStatus, CompleteUpload, CompletedUpload,
+    CreateUpload, DeclareChunks, DeclaredChunks, ReceivedChunk, Upload, UploadState, UploadStatus,
+};
+use api_types::{Hash, Time};
+use axum::Json;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Response};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::{HeaderMap, StatusCode};
+use node_base::{Sha256, UploadId, limits};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::answer::{Created, Done};
+use crate::error::ApiError;
+use crate::extract::{Asked, Asking, broken_body, id, parse_json, path_id, read_body};
+use crate::present::seen as present;
+use crate::state::ApiState;
+
+/// The routes of this section.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(state, abort))
+        .routes(routes!(declare))
+        .routes(routes!(put_chunk))
+        .routes(routes!(put_batch))
+        .routes(routes!(complete))
+}
+
+/// Missing chunks that one answer lists.
+const MISSING_MAX: usize = 100_000;
+
+/// Open an upload session
+///
+/// With `chunks` the file is cut by content and each chunk is declared; the answer names those to
+/// send. Without, it is cut in pieces of `chunk_size`.
+#[utoipa::path(post, path = "/uploads", tag = "uploads", request_body = CreateUpload, responses(
+    (status = 201, body = Upload),
+    (status = "default", body = ErrorBody),
+))]
+async fn create(
+    Shared(state): Shared<ApiState>,
+    Asked(call, body): Asked<CreateUpload, { limits::JSON_LIST_MAX }>,
+) -> Result<Created<Upload>, ApiError> {
+    let chunk_size = match (&body.chunks, body.chunk_size) {
+        (Some(_), None) => None,
+        (Some(_), Some(_)) => {
+            let message = "chunks are either declared or all of one size";
+            return Err(ApiError::invalid("body", &["chunk_size"], message));
+        }
+        (None, size) => Some(size.unwrap_or(limits::FIXED_CHUNK_DEFAULT as u32)),
+    };
+    let command = UploadCommand::Create {
+        destination: destination(&body)?,
+        size: body.file_size,
+        chunk_size,
+        chunks: declared(body.chunks.as_deref().unwrap_or_default()),
+        mime_type: body.mime_type,
+        checksum: body.checksum_sha256.map(Sha256::from),
+        client_modified_at: body.client_modified_at.map(Into::into),
+        executable: body.executable.unwrap_or_default(),
+    };
+    let made: UploadAnswer = state.ops.agree(&call, Command::Upload(command)).await?;
+    Ok(Created(Upload {
+        session_id: made.upload.to_string(),
+        chunk_size,
+        total_chunks: made.chunks,
+        missing: made.missing,
+        expires_at: Time(made.expires_at),
+        status: UploadStatus::Open,
+    }))
+}
+
+fn destination(body: &CreateUpload) -> Result<FileDestination, ApiError> {
+    let share = id("body", "share_id", &body.share_id)?;
+    let base = body.base_version_id.as_deref();
+    let base = base.map(|base| id("body", "base_version_id", base)).transpose()?;
+    match &body.replace_file_id {
+        Some(file) => {
+            Ok(FileDestination::Replace { file: id("body", "replace_file_id", file)?, base })
+        }
+        None => {
+            let parent = super::place::parent("folder_id", body.folder_id.as_deref())?;
+            let name = body.file_name.clone();
+            Ok(FileDestination::New { place: Place { share, parent }, name })
+        }
+    }
+}
+
+fn declared(chunks: &[api_types::v1::uploads::DeclaredChunk]) -> Vec<Declared> {
+    chunks.iter().map(|chunk| Declared { hash: chunk.sha256.into(), size: chunk.size }).collect()
+}
+
+fn upload_id(text: &str) -> Result<UploadId, ApiError> {
+    path_id(text, Noun::Upload)
+}
+
+/// Declare more chunks of a session
+#[utoipa::path(
+    post, path = "/uploads/{id}/chunks", tag = "uploads", request_body = DeclareChunks,
+    params(("id" = String, Path)),
+    responses((status = 200, body = DeclaredChunks), (status = "default", body = ErrorBody)),
+)]
+async fn declare(
+    Shared(state): Shared<ApiState>,
+    Path(text): Path<String>,
+    Asked(call, body): Asked<DeclareChunks, { limits::JSON_LIST_MAX }>,
+) -> Result<Json<DeclaredChunks>, ApiError> {
+    let upload = upload_id(&text)?;
+    let chunks = declared(&body.chunks);
+    let command = UploadCommand::Declare { upload, first: None, chunks };
+    let told: UploadAnswer = state.ops.agree(&call, Command::Upload(command)).await?;
+    Ok(Json(DeclaredChunks { total_chunks: told.chunks, missing: told.missing }))
+}
+
+/// Say where a session stands
+#[utoipa::path(
+    get, path = "/uploads/{id}", tag = "uploads", params(("id" = String, Path)),
+    responses((status = 200, body = UploadState), (status = "default", body = ErrorBody)),
+)]
+async fn state(
+    Shared(state): Shared<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+) -> Result<Json<UploadState>, ApiError> {
+    let upload = upload_id(&text)?;
+    let who = (call.caller.tenant, call.caller.user);
+    let told = state
+        .ops
+        .ask(&call, move |tables, viewer| {
+            let status = query::upload::status(tables, viewer.now(), who, upload, 0, MISSING_MAX)?;
+            Ok(status.ok_or(Refusal::NotFound(Noun::Upload))?)
+        })
+        .await?;
+    let status = match told.upload.state {
+        State::Open => UploadStatus::Open,
+        State::Completed { .. } | State::Conflicted { .. } | State::Taken => {
+            UploadStatus::Completed
+        }
+        State::Aborted | State::Expired => {
+            return Err(Refusal::Expired(api_ops::meta::outcome::Expired::Upload).into());
+        }
+    };
+    Ok(Json(UploadState {
+        status,
+        received: told.received,
+        missing: told.missing,
+        expires_at: Time(told.expires_at),
+    }))
+}
+
+/// Give a session up
+#[utoipa::path(
+    delete, path = "/uploads/{id}", tag = "uploads", params(("id" = String, Path)),
+    responses((status = 204), (status = "default", body = ErrorBody)),
+)]
+async fn abort(
+    Shared(state): Shared<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+) -> Result<Done, ApiError> {
+    let upload = upload_id(&text)?;
+    let command = Command::Upload(UploadCommand::Abort { upload });
+    state.ops.agree::<()>(&call, command).await?;
+    Ok(Done)
+}
+
+/// Send one chunk
+#[utoipa::path(
+    put, path = "/uploads/{id}/chunks/{index}", tag = "uploads",
+    params(
+        ("id" = String, Path),
+        ("index" = u64, Path, description = "From 0"),
+        ("X-Chunk-SHA256" = Option<String>, Header, description = "What its hash must be"),
+    ),
+    request_body(content_type = "application/octet-stream", description = "The chunk's bytes"),
+    responses((status = 200, body = ReceivedChunk), (status = "default", body = ErrorBody)),
+)]
+async fn put_chunk(
+    Shared(state): Shared<ApiState>,
+    Asking(call): Asking,
+    Path((text, index)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ReceivedChunk>, ApiError> {
+    let upload = upload_id(&text)?;
+    let index = index
+        .parse()
+        .map_err(|_| ApiError::invalid("path", &["index"], "a chunk's index is a number from 0"))?;
+    let declared = match headers.get("x-chunk-sha256") {
+        Some(value) => {
+            let text = value.to_str().unwrap_or_default();
+            Some(id("header", "X-Chunk-SHA256", text)?)
+        }
+        None => None,
+    };
+    let bytes = read_body(&headers, body, limits::CHUNK_MAX).await?;
+    let call = Call { remember: None, ..call };
+    let stored = state.ops.put_chunk(&call, upload, index, bytes, declared).await?;
+    state.metrics.uploaded_bytes.inc_by(u64::from(stored.size));
+    Ok(Json(ReceivedChunk {
+        index,
+        sha256: Hash(stored.hash),
+        size: stored.size,
+        deduplicated: false,
+    }))
+}
+
+/// Send many chunks in one body
+///
+/// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
+/// little-endian.
+#[utoipa::path(
+    post, path = "/uploads/{id}/chunks/batch", tag = "uploads", params(("id" = String, Path)),
+    request_body(content_type = "application/octet-stream", description = "Framed chunks"),
+    responses((status = 200, body = ChunkResults), (status = "default", body = ErrorBody)),
+)]
+async fn put_batch(
+    Shared(state): Shared<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+    body: Body,
+) -> Result<Json<ChunkResults>, ApiError> {
+    let upload = upload_id(&text)?;
+    let call = Call { remember: None, ..call };
+    let mut batch = state.ops.chunk_batch(&call, upload);
+    let bytes = read_frames(body.into_data_stream(), &mut batch).await?;
+    let results = batch.finish().await?.into_iter().map(chunk_result).collect();
+    state.metrics.uploaded_bytes.inc_by(bytes);
+    Ok(Json(ChunkResults { results }))
+}
+
+/// Takes a body's frames one by one; answers how many bytes of chunks there were.
+async fn read_frames(mut body: BodyDataStream, batch: &mut ChunkBatch) -> Result<u64, ApiError> {
+    let mut buffer = BytesMut::new();
+    let (mut taken, mut read) = (0, 0);
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(|_| broken_body())?;
+        read += frame.len();
+        if read > limits::BATCH_BYTES_MAX + limits::CHUNK_MAX {
+            let sentence = format!("A batch may have at most {} bytes.", limits::BATCH_BYTES_MAX);
+            return Err(ApiError::new(ErrorCode::PayloadTooLarge, sentence));
+        }
+        buffer.extend_from_slice(&frame);
+        while let Some((index, chunk)) = next_chunk(&mut buffer)? {
+            taken += chunk.len() as u64;
+            batch.push(u64::from(index), chunk).await?;
+        }
+    }
+    if buffer.is_empty() { Ok(taken) } else { Err(broken_body()) }
+}
+
+fn next_chunk(buffer: &mut BytesMut) -> Result<Option<(u32, Bytes)>, ApiError> {
+    let Some(head) = buffer.first_chunk::<{ BatchFrame::LEN }>() else { return Ok(None) };
+    let BatchFrame { index, length } = BatchFrame::from_bytes(*head);
+    let length = length as usize;
+    if length == 0 || length > limits::CHUNK_MAX {
+        let message = format!("chunk {index}: a chunk has 1 to {} bytes", limits::CHUNK_MAX);
+        return Err(ApiError::invalid("body", &[], message));
+    }
+    if buffer.len() < BatchFrame::LEN + length {
+        buffer.reserve(BatchFrame::LEN + length - buffer.len());
+        return Ok(None);
+    }
+    buffer.advance(BatchFrame::LEN);
+    Ok(Some((index, buffer.split_to(length).freeze())))
+}
+
+fn chunk_result(chunk: BatchedChunk) -> ChunkResult {
+    let (status, error) = match chunk.outcome {
+        // What the tenant holds is not told: only what the session was told before is known.
+        ChunkOutcome::Stored | ChunkOutcome::Known => (ChunkStatus::Stored, None),
+        ChunkOutcome::Rejected(refusal) => (ChunkStatus::Rejected, Some(item_error(refusal))),
+    };
+    ChunkResult { index: chunk.index, status, error }
+}
+
+/// A refusal of one entry among others.
+pub(super) fn item_error(refusal: Refusal) -> ItemError {
+    let error = ApiError::from(refusal);
+    ItemError { code: error.code, detail: error.body("", None).sentence() }
+}
+
+/// Make the file of a session's chunks
+#[utoipa::path(
+    post, path = "/uploads/{id}/complete", tag = "uploads", params(("id" = String, Path)),
+    request_body(content = Option<CompleteUpload>),
+    responses((status = 200, body = CompletedUpload), (status = "default", body = ErrorBody)),
+)]
+async fn complete(
+    Shared(state): Shared<ApiState>,
+    Asking(call): Asking,
+    Path(text): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let upload = upload_id(&text)?;
+    let bytes = read_body(&headers, body, limits::JSON_MAX).await?;
+    let told: CompleteUpload =
+        if bytes.is_empty() { CompleteUpload::default() } else { parse_json(&bytes)? };
+    let declared = told.checksum_sha256.map(Sha256::from);
+    let answer = state.ops.complete_upload(&call, upload, declared).await?;
+    completed(&call, &answer)
+}
+
+/// What a commit that ends an upload is answered with.
+fn completed(call: &Call, answer: &Answer) -> Result<Response, ApiError> {
+    let tenant = call.caller.tenant;
+    let view = super::place::committed(tenant, answer)?;
+    let ItemId::File(file) = view.id else {
+        return Err(ApiError::new(ErrorCode::Internal, "An upload made something else."));
+    };
+    Ok(match present::file(tenant, view) {
+        present::Seen::Whole(shape) => {
+            (StatusCode::OK, Json(CompletedUpload { file_id: file.to_string(), file: shape }))
+                .into_response()
+        }
+        only @ present::Seen::Only { .. } => Json(only).into_response(),
+    })
+}
