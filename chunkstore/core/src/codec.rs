@@ -221,8 +221,9 @@ mod tests {
             let mut lost = order;
             lost.truncate(usize::from(profile.parity));
             lost.sort_unstable();
+            let shards = all.iter().enumerate();
             let left: Vec<Option<&[u8]>> =
-                all.iter().enumerate().map(|(i, s)| (!lost.contains(&i)).then_some(&s[..])).collect();
+                shards.map(|(i, shard)| (!lost.contains(&i)).then_some(&shard[..])).collect();
             for codec in [&fast as &dyn ErasureCodec, &reference] {
                 let mut back = vec![vec![0; len]; lost.len()];
                 let mut out: Vec<&mut [u8]> = back.iter_mut().map(Vec::as_mut_slice).collect();

@@ -2,10 +2,10 @@
 //!
 //! Content-defined cutting is FastCDC in its 2020 form: a boundary lies where a rolling hash of the
 //! bytes themselves says so, and an edit moves only the boundaries next to it. Who cuts alike
-//! deduplicates against each other, so [`Parameters`] are published and a golden test pins the cuts.
+//! deduplicates against each other, so [`Parameters`] are published and golden tests pin the cuts.
 //!
-//! [`Cutter`] is fed slices of any size as they arrive and keeps none of them: it carries the rolling
-//! hash from slice to slice, and answers with the lengths of the chunks that are complete.
+//! [`Cutter`] is fed slices of any size as they arrive and keeps none of them: it carries the
+//! rolling hash from slice to slice, and answers with the lengths of the chunks that are complete.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ impl Parameters {
             normalization_level: LEVEL.bits(),
             mask_small,
             mask_large,
-            gear_source: "entry b: the first 8 bytes, big-endian, of the MD5 of 64 bytes of value b",
+            gear_source: "entry b: first 8 bytes, big-endian, of the MD5 of 64 bytes of value b",
             gear,
         }
     }

@@ -12,8 +12,8 @@ const SCRUB_AIM: Duration = Duration::from_secs(12 * 24 * 3600);
 pub const COMPACTION_GARBAGE_MIN: u64 = 30;
 
 /// Whether a chunk whose shards are durable on so many distinct drives may be acknowledged, when so
-/// many drives could be written to at all: on `data + 1`, so that it outlives any one of them, or on
-/// all, where there are fewer drives or shards.
+/// many drives could be written to at all: on `data + 1`, so that it outlives any one of them, or
+/// on all, where there are fewer drives or shards.
 pub fn is_acknowledged(shape: Shape, durable: usize, usable: usize) -> bool {
     let wanted = shape.needed() + 1;
     let there = shape.shards().min(usable);
@@ -68,8 +68,9 @@ pub fn choose_compaction(packs: &[PackUse], free: u64) -> Option<u32> {
         .map(|pack| pack.number)
 }
 
-/// How many bytes a scrub cycle is behind: of `total` on the drive it has read `done` since it began
-/// `elapsed` ago. Zero while it is ahead. There is no way to say "later": time alone makes it due.
+/// How many bytes a scrub cycle is behind: of `total` on the drive it has read `done` since it
+/// began `elapsed` ago. Zero while it is ahead. There is no way to say "later": time alone makes it
+/// due.
 pub fn scrub_due(total: u64, done: u64, elapsed: Duration) -> u64 {
     let share = elapsed.min(SCRUB_AIM).as_millis();
     let target = u128::from(total) * share / SCRUB_AIM.as_millis();

@@ -1,7 +1,7 @@
 //! Packing a chunk: the bytes that are coded are compressed where that saves a tenth or more.
 //!
-//! Which form they took and how long the plain bytes are stands in every shard's header, so that the
-//! stored bytes themselves need no prefix, and a chunk that does not compress is never copied.
+//! Which form they took and how long the plain bytes are stands in every shard's header, so that
+//! the stored bytes themselves need no prefix, and a chunk that does not compress is never copied.
 
 use std::io;
 
@@ -156,7 +156,10 @@ mod tests {
         }
 
         #[test]
-        fn any_frame_is_answered(stored in vec(any::<u8>(), 0..300), plain_len in 0..CHUNK_MAX * 2) {
+        fn any_frame_is_answered(
+            stored in vec(any::<u8>(), 0..300),
+            plain_len in 0..CHUNK_MAX * 2,
+        ) {
             let answer = unpack(Compression::Zstd, plain_len, Bytes::from(stored));
             prop_assert!(answer.is_err() || answer == Ok(Bytes::new()));
         }

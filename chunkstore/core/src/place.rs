@@ -6,9 +6,9 @@
 //! "Weighted distributed hash tables", 2005.) Costs are integers, so that every machine agrees.
 //!
 //! Drives are then taken so that each next one shares as little as can be with those before it:
-//! first another zone, then another node, then another drive. What belongs to a drive is "one of the
-//! chunk's shards", not a certain one: so one drive's coming moves one shard, and never renumbers
-//! the others.
+//! first another zone, then another node, then another drive. What belongs to a drive is "one of
+//! the chunk's shards", not a certain one: so one drive's coming moves one shard, and never
+//! renumbers the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -234,7 +234,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_answered(at in 0..HEADER_LEN, value: u8, noise in vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_answered(
+            at in 0..HEADER_LEN, value: u8, noise in vec(any::<u8>(), 0..200),
+        ) {
             let _ = ShardHeader::decode(&noise);
             let mut bytes = sample().encode();
             bytes[at] = value;

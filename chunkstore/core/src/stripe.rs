@@ -1,8 +1,9 @@
 //! From stored bytes to shards and back.
 //!
-//! Large chunks are striped: `data` pieces of equal length, the last padded with zeros, and `parity`
-//! more. Small ones, and all of a profile with one data shard, are kept as whole copies: reading one
-//! is one read, and a code over a few kilobytes saves nothing that its headers do not cost.
+//! Large chunks are striped: `data` pieces of equal length, the last padded with zeros, and
+//! `parity` more. Small ones, and all of a profile with one data shard, are kept as whole copies:
+//! reading one is one read, and a code over a few kilobytes saves nothing that its headers do not
+//! cost.
 
 use bytes::Bytes;
 use node_base::Profile;

@@ -106,7 +106,7 @@ impl Hints {
     }
 
     /// Writes what is pending of the pack up to `durable`.
-    fn write(&mut self, seal: &Seal, pack: u32, durable: u64) {
+    pub(super) fn write(&mut self, seal: &Seal, pack: u32, durable: u64) {
         let Some(file) = self.file.clone() else { return self.pending.clear() };
         let ready = self.pending.partition_point(|entry| entry.at < durable);
         let entries: Vec<Entry> = self.pending.drain(..ready).collect();

@@ -60,7 +60,11 @@ fn load(
     for pack in packs {
         let loaded = load_pack(world, folder, seal, pack, pack == last, index)?;
         index.reaches(pack, if pack == last { loaded.end } else { loaded.len });
-        open = Some(loaded);
+        if pack != last && !loaded.pending.is_empty() {
+            complete_hints(world, folder, seal, pack, loaded)?;
+        } else {
+            open = Some(loaded);
+        }
     }
     let Some(open) = open else {
         index.reaches(last, 0);
@@ -77,8 +81,25 @@ fn load(
     // What the last incarnation wrote and did not sync is in the index from here on.
     file.sync_data()?;
     drop(file);
-    let hints = Hints::new(open_hints(world, folder, last), open.told, open.pending);
+    let mut hints = Hints::new(open_hints(world, folder, last), open.told, open.pending);
+    hints.write(seal, last, open.end);
     open_pack(world, folder, last, open.end, hints)
+}
+
+/// Writes the hints that a closed pack lacks, so that the next start is quick again.
+fn complete_hints(
+    world: &World,
+    folder: &Path,
+    seal: &Seal,
+    pack: u32,
+    loaded: Loaded,
+) -> io::Result<()> {
+    // Hints tell only of what is durable, and this pack may have been left without a sync.
+    world.disk().open(&pack_path(folder, pack), OpenMode::Write)?.sync_data()?;
+    let end = loaded.len.next_multiple_of(ALIGN);
+    let hints = open_hints(world, folder, pack);
+    Hints::new(hints, loaded.told, loaded.pending).write(seal, pack, end);
+    Ok(())
 }
 
 /// The numbers of the packs, rising; hints that lost their pack are removed.

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The packs alone are the truth: everything else can be made from them. They are one log in the
-//! order of their numbers, where a later record of a shard replaces an earlier one. All writing goes
-//! through [`append::Appender`], under one lock, so that the order on the drive is the order in which
-//! the index changed.
+//! order of their numbers, where a later record of a shard replaces an earlier one. All writing
+//! goes through [`append::Appender`], under one lock, so that the order on the drive is the order
+//! in which the index changed.
 
 mod append;
 mod compact;
