@@ -10,12 +10,13 @@ use crate::command::{
 };
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Noun, Outcome, QuotaLevel, Refusal};
+use crate::query::audit::{Counter, Drift, Subject};
 use crate::query::{audit, quota};
 use crate::table;
 use crate::table::audit::Events;
 use crate::table::item::ItemId;
 use crate::table::people::{AdminRole, Group, Groups, Principal, Users};
-use crate::table::quota::{LimitType, Quota, QuotaTarget};
+use crate::table::quota::{LimitType, Quota, QuotaTarget, Usage, Usages};
 use crate::table::share::Shares;
 use crate::table::upload::{Writer, Writers};
 
@@ -258,4 +259,18 @@ fn trash_is_shown_apart_and_counts_until_it_is_gone() {
     let used = quota::usage(&story.fixture.tables, story.share()).expect("memory");
     assert_eq!((used.usage.used_bytes, used.trash_bytes), (7, 0));
     assert_eq!(used.usage.folder_count, 0);
+}
+
+#[test]
+fn a_recount_says_what_is_kept_wrong_and_by_how_much() {
+    let mut story = Story::new();
+    story.put("a", 100).expect("there is room");
+    let (tables, tenant) = (&mut story.fixture.tables, story.fixture.tenant);
+    let target = QuotaTarget::User(tenant, story.fixture.ann);
+    let usage = quota::counted(tables, target).expect("memory");
+    let usage = Usage { used_bytes: 90, ..usage };
+    table::put::<Usages>(tables, &(target,), &usage).expect("memory");
+    let drift =
+        Drift { subject: Subject::Usage(target, Counter::UsedBytes), stored: 90, counted: 100 };
+    assert_eq!(audit::recount(tables, tenant).expect("memory"), [drift]);
 }

@@ -3,12 +3,16 @@
 use node_base::{Duration, Permission, sha256};
 
 use super::drives::{Drives, declared, hash, length, opened, size};
-use crate::command::{Command, Declared, ItemCommand, Place, Upkeep, UploadCommand};
+use crate::command::{
+    Command, Declared, FileDestination, ItemCommand, Place, ShareCommand, Upkeep, UploadCommand,
+};
 use crate::outcome::{Answer, Expired, Noun, Outcome, Refusal};
 use crate::query;
 use crate::table;
 use crate::table::chunk::{Chunks, Condemned};
 use crate::table::item::{Body, Checksum, ItemId};
+use crate::table::people::Principal;
+use crate::table::share::{ShareKind, ShareSettings};
 use crate::table::upload::{UploadState, Uploads};
 
 fn file(outcome: Outcome) -> crate::table::item::File {
@@ -344,7 +348,6 @@ fn the_right_to_write_is_asked_for_at_the_start_and_at_the_end() {
     let command = create(&drives);
     let session = opened(drives.fixture.run(bob, command));
     let (tenant, share) = (drives.fixture.tenant, drives.fixture.share);
-    use crate::table::people::Principal;
     use crate::table::share::{Member, Members};
     let key = (tenant, share, Principal::User(bob));
     let row = table::get::<Members>(&drives.fixture.tables, &key).expect("memory");
@@ -443,4 +446,70 @@ fn a_proposal_that_is_applied_twice_leaves_the_session_as_it_is() {
     drives.receive(session.upload, 0, chunk).expect("it is wanted");
     assert_eq!(drives.fixture.apply(&proposal), Err(Refusal::AlreadyExists));
     drives.check();
+}
+
+#[test]
+fn a_file_ends_in_the_share_that_its_folder_was_moved_to() {
+    for many in [3, 300] {
+        let mut drives = Drives::new();
+        let (ann, share) = (drives.fixture.ann, drives.fixture.share);
+        let create = ItemCommand::CreateFolder {
+            place: Place { share, parent: None },
+            name: "folder".to_owned(),
+        };
+        let Ok(Answer::Item(view)) = drives.item(create) else { panic!("ann may") };
+        let ItemId::Folder(folder) = view.id else { panic!("a folder") };
+        let chunks: Vec<u8> = (0..many).map(|n| [1, 2, 3][n % 3]).collect();
+        let place = Place { share, parent: Some(folder) };
+        let to = FileDestination::New { place, name: "a".to_owned() };
+        let session = opened(drives.create(to, length(&chunks), None, &chunks));
+        for (index, n) in [(0, 1), (1, 2), (2, 3)] {
+            let chunk = drives.write(n, session.writer);
+            drives.receive(session.upload, index, chunk).expect("it is wanted");
+        }
+        let other = ShareCommand::Create {
+            name: "Other".to_owned(),
+            description: String::new(),
+            kind: ShareKind::Project,
+            owner: Principal::User(ann),
+            is_public: false,
+            quota_bytes: None,
+            settings: ShareSettings::default(),
+        };
+        let Ok(Answer::Share(other)) = drives.run(Command::Share(other)) else { panic!("ann may") };
+        let to = Place { share: other, parent: None };
+        let item = ItemId::Folder(folder);
+        drives.item(ItemCommand::Move { item, to, name: None }).expect("ann may");
+        assert_eq!(file(drives.complete(session.upload)).size, length(&chunks));
+        drives.check();
+        let told = |share| {
+            let (tables, tenant) = (&drives.fixture.tables, drives.fixture.tenant);
+            query::chunk::visible(tables, tenant, share, hash(1)).expect("memory").is_some()
+        };
+        // A long manifest stays counted where it was uploaded.
+        assert_eq!((told(share), told(other)), (many > 128, many <= 128));
+    }
+}
+
+#[test]
+fn what_is_missing_of_a_fixed_session_is_found_across_pages_that_are_not_there() {
+    let mut drives = Drives::new();
+    let chunks = [1; 400];
+    let to = drives.destination("a", None);
+    let session = opened(drives.create(to, length(&chunks), Some(64 << 10), &[]));
+    for index in [150, 399] {
+        let chunk = drives.write(1, session.writer);
+        drives.receive(session.upload, index, chunk).expect("it fits");
+    }
+    let status = |from, limit| {
+        let who = (drives.fixture.tenant, drives.fixture.ann);
+        let (tables, now) = (&drives.fixture.tables, drives.fixture.now);
+        let status = query::upload::status(tables, now, who, session.upload, from, limit);
+        status.expect("memory").expect("it is ann's")
+    };
+    let expected: Vec<u64> = (100..150).chain(151..161).collect();
+    assert_eq!(status(100, 60).missing, expected);
+    assert_eq!(status(397, 60).missing, [397, 398]);
+    assert_eq!(status(500, 60).missing, [0; 0]);
+    assert_eq!((status(0, 1_000).missing.len(), status(0, 0).received), (398, 2));
 }
