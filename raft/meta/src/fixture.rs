@@ -5,6 +5,7 @@
 
 use node_base::{Duration, IdSeed, NodeId, PartnerId, Role, ShareId, TenantId, Timestamp, UserId};
 
+use crate::access::Viewer;
 use crate::apply::apply;
 use crate::caller::{Caller, Proposal, Scopes, UserCaller};
 use crate::command::{Command, NewUser, People, ShareCommand, Upkeep};
@@ -128,6 +129,10 @@ impl Fixture {
         }
     }
 
+    pub(crate) fn viewer(&self, user: UserId) -> Viewer {
+        Viewer::of(&self.tables, self.now, &self.caller(user)).expect("memory never fails")
+    }
+
     /// Applies a command of a user who holds every scope, at the next log index.
     pub(crate) fn run(&mut self, user: UserId, command: Command) -> Outcome {
         self.run_as(Caller::User(self.caller(user)), command)
@@ -166,8 +171,6 @@ impl Fixture {
             None => crate::chain::Chain::root(&self.tables, self.tenant, self.share),
         };
         let chain = chain.expect("memory never fails").expect("it is there");
-        let viewer = crate::access::Viewer::of(&self.tables, self.now, &self.caller(user));
-        let viewer = viewer.expect("memory never fails");
-        viewer.mask(&self.tables, &chain).expect("memory never fails")
+        self.viewer(user).mask(&self.tables, &chain).expect("memory never fails")
     }
 }

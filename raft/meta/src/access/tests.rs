@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
 use super::{FolderFilter, Memo, Reason, Viewer, explain, sort};
+use crate::apply::permission::{adopt, reaching};
 use crate::caller::{Scopes, UserCaller};
 use crate::chain::Chain;
 use crate::table::acl::{AppliesTo, Effect, Entry, Lists, Membership, Target, Trustee};
@@ -382,6 +383,32 @@ proptest! {
             let may_read = filter.may_read(&tables, &child).expect("memory");
             prop_assert_eq!(may_read, expected.contains(Permission::Read));
             prop_assert_eq!(memo.mask(&tables, id).expect("memory"), Some(expected));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn copying_changes_nobodys_mask(sketch in sketches(), at: proptest::sample::Index) {
+        let at = at.index(sketch.nodes.len());
+        let tables = sketch.tables();
+        let chain = chain(&tables, &sketch, Some(at));
+        let mut cut = sketch.clone();
+        let node = &mut cut.nodes[at];
+        let copies = reaching(&tables, NOW, &chain, tenant()).expect("memory");
+        if node.inherits {
+            let adopted = adopt(&mut node.entries, copies, || AceId::from(0));
+            proptest::prop_assert!(adopted.is_ok());
+        }
+        node.inherits = false;
+        let after = cut.tables();
+        for who in 0..3 {
+            let (old, new) = (sketch.viewer(&tables, who, "*"), cut.viewer(&after, who, "*"));
+            for at in 0..sketch.nodes.len() {
+                let mask = old.mask(&tables, &self::chain(&tables, &sketch, Some(at)));
+                let copied = new.mask(&after, &self::chain(&after, &cut, Some(at)));
+                prop_assert_eq!(mask.expect("memory"), copied.expect("memory"));
+            }
         }
     }
 }

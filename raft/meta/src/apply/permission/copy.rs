@@ -88,7 +88,7 @@ fn own_forms(entry: Entry, owner: Trustee, is_folder: bool) -> Vec<Entry> {
 }
 
 /// Puts what reached the item into its own list, behind all that is there.
-pub(super) fn adopt(
+pub(crate) fn adopt(
     entries: &mut Vec<Entry>,
     reaching: Vec<Reaching>,
     mut new_id: impl FnMut() -> AceId,

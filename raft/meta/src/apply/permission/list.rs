@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use node_base::{NamePolicy, PermissionSet, Role, ShareId, TenantId};
 
-use crate::access::sort;
+use crate::access::{is_live, sort};
 use crate::apply::feed::{self, Draft};
 use crate::apply::{Step, Stop};
 use crate::chain::Chain;
@@ -15,7 +15,7 @@ use crate::table::acl::{
 use crate::table::change::{ChangeKind, Grouping, ListBefore};
 use crate::table::item::{Child, Children, Item, ItemId, ItemState, Items};
 use crate::table::people::Principal;
-use crate::table::share::Shares;
+use crate::table::share::{Members, Shares};
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
 
@@ -213,6 +213,11 @@ pub(crate) fn tell_grouping(
     grouping: Grouping,
 ) -> Result<(), Stop> {
     let Some(chain) = Chain::root(step.reader(), tenant, share)? else { return Ok(()) };
-    let before = before(step.reader(), tenant, &chain)?;
+    // The membership may be gone when this is read: what it gave is written down.
+    let principal = Principal::Group(grouping.group);
+    let member = table::get::<Members>(step.reader(), &(tenant, share, principal))?;
+    let live = member.filter(|member| is_live(member, step.now));
+    let gave = given(live.map(|member| member.role));
+    let before = membership_before(step.reader(), tenant, &chain, Some(principal), gave)?;
     tell(step, tenant, &chain, ListBefore { grouping: Some(grouping), ..before })
 }

@@ -27,7 +27,7 @@ use crate::table::{self};
 use crate::tables::Reader;
 
 #[cfg(test)]
-pub(crate) use copy::reaching;
+pub(crate) use copy::{adopt, reaching};
 pub(crate) use list::{forget, given, membership_before, name_public, tell, tell_grouping};
 
 use list::{Rights, rights, save};
