@@ -26,4 +26,4 @@ pub use names::NotHere;
 pub use plan::{Options, Plan, Skipped, plan};
 pub use questions::{Compare, Question, questions};
 pub use step::{Replaced, Step};
-pub use tree::{Base, BaseFile, Local, LocalFile, Remote, RemoteFile, Stamp, Trees};
+pub use tree::{Base, BaseFile, Local, LocalFile, Remote, RemoteFile, Stamp, Trees, rename};

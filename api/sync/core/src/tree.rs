@@ -135,8 +135,8 @@ pub(crate) fn below<'a, T>(
     tree.get_key_value(path).into_iter().chain(tree.range(inside))
 }
 
-/// Gives the entry at `from`, and all below it, another place.
-pub(crate) fn rename<T>(tree: &mut BTreeMap<String, T>, from: &str, to: &str) -> Vec<String> {
+/// Gives the entry at `from`, and all below it, another place; the new paths.
+pub fn rename<T>(tree: &mut BTreeMap<String, T>, from: &str, to: &str) -> Vec<String> {
     let paths: Vec<String> = below(tree, from).map(|(path, _)| path.clone()).collect();
     let mut new = Vec::with_capacity(paths.len());
     for path in paths {

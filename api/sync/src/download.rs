@@ -1,0 +1,373 @@
+//! Content from the server: see what is here already, fetch only the rest.
+//!
+//! What comes is written to a file beside its target and takes the target's name when it is whole
+//! and durable. Each chunk is hashed before it is written, wherever it came from; what an earlier
+//! run left behind is hashed again, so nothing has to be remembered about it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api_client::CallError;
+use api_sync_core::Stamp;
+use api_types::v1::files::Manifest;
+use node_base::{Sha256, Timestamp, limits, sha256};
+
+use crate::cutting::SMALL_MAX;
+use crate::disk::{Part, Reader};
+use crate::engine::{Engine, TransferError};
+use crate::state::Chunk;
+
+/// Neighbouring chunks are asked for together, up to here.
+const RANGE_MAX: u64 = 8 << 20;
+const IN_FLIGHT: usize = 4;
+/// How often a range is asked for again when its connection breaks without a new chunk.
+const BREAKS_MAX: u32 = 5;
+
+/// A file that is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// How messages name it.
+    pub(crate) path: String,
+    pub(crate) id: String,
+    /// An old version; nothing for the current one.
+    pub(crate) version: Option<u32>,
+    /// What the content must be of.
+    pub(crate) version_id: Option<String>,
+    pub(crate) size: u64,
+    pub(crate) checksum: Option<Sha256>,
+    pub(crate) modified: Option<Timestamp>,
+    pub(crate) executable: bool,
+    pub(crate) target: PathBuf,
+    pub(crate) part: PathBuf,
+    /// What is at the target now.
+    pub(crate) over: Option<Stamp>,
+    /// Files here that may have some of it.
+    pub(crate) sources: Vec<Here>,
+}
+
+/// A file here, and what it consisted of when last seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Here {
+    pub(crate) disk: PathBuf,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Tells where else chunks may be.
+pub(crate) type Finder = Arc<dyn Fn(&[Sha256]) -> Vec<Option<(PathBuf, u64)>> + Send + Sync>;
+
+/// Content that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) stamp: Stamp,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Fetches a file of any size to its place.
+pub(crate) async fn fetch(
+    engine: &Engine,
+    wanted: Wanted,
+    finder: Option<Finder>,
+) -> Result<Fetched, TransferError> {
+    let wanted = Arc::new(wanted);
+    let chunks = if wanted.size == 0 {
+        open_part(engine, &wanted).await?;
+        Vec::new()
+    } else if wanted.size <= SMALL_MAX && wanted.checksum.is_some() {
+        fetch_small(engine, &wanted).await?
+    } else {
+        fetch_large(engine, &wanted, finder).await?
+    };
+    let last = Arc::clone(&wanted);
+    let stamp = blocking(engine, &wanted, "writing", move || settle(&last)).await?;
+    let stamp = stamp.ok_or_else(|| TransferError::ChangedHere(wanted.path.clone()))?;
+    engine.count_file(wanted.size);
+    Ok(Fetched { stamp, chunks })
+}
+
+async fn blocking<T: Send + 'static>(
+    engine: &Engine,
+    wanted: &Wanted,
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, TransferError> {
+    let path = wanted.target.display().to_string();
+    engine.world.blocking(work).await.map_err(|source| TransferError::File { doing, path, source })
+}
+
+async fn open_part(engine: &Engine, wanted: &Wanted) -> Result<(), TransferError> {
+    let part = wanted.part.clone();
+    blocking(engine, wanted, "writing", move || Part::open(&part).map(drop)).await
+}
+
+/// Makes the part whole and durable, and gives it its name.
+fn settle(wanted: &Wanted) -> io::Result<Option<Stamp>> {
+    let part = Part::open(&wanted.part)?;
+    let stamp = part.finish(wanted.size, wanted.modified, wanted.executable, &wanted.target)?;
+    Ok(part.take_place(&wanted.target, wanted.over)?.then_some(stamp))
+}
+
+async fn fetch_small(engine: &Engine, wanted: &Wanted) -> Result<Vec<Chunk>, TransferError> {
+    let mut download = engine.client.content(&wanted.id, wanted.version).await?;
+    let moved_on = |now: &str| wanted.version_id.as_deref().is_some_and(|id| id != now);
+    if download.version_id().is_some_and(moved_on) {
+        return Err(TransferError::ChangedThere(wanted.path.clone()));
+    }
+    let mut bytes = Vec::with_capacity(wanted.size as usize);
+    while let Some(some) = download.next().await? {
+        bytes.extend_from_slice(&some);
+        if bytes.len() as u64 > wanted.size {
+            break;
+        }
+    }
+    let chunk = Chunk { hash: sha256(&bytes), size: bytes.len() as u32 };
+    if bytes.len() as u64 != wanted.size || Some(chunk.hash) != wanted.checksum {
+        return Err(TransferError::NotAsAnnounced(wanted.path.clone()));
+    }
+    engine.bar.inc(wanted.size);
+    let part = wanted.part.clone();
+    let write = move || Part::open(&part)?.write_at(&bytes, 0);
+    blocking(engine, wanted, "writing", write).await?;
+    Ok(vec![chunk])
+}
+
+async fn fetch_large(
+    engine: &Engine,
+    wanted: &Arc<Wanted>,
+    finder: Option<Finder>,
+) -> Result<Vec<Chunk>, TransferError> {
+    let manifest = engine.client.manifest(&wanted.id, wanted.version).await?;
+    let pieces = Arc::new(pieces(wanted, &manifest)?);
+    let (here, all) = (Arc::clone(wanted), Arc::clone(&pieces));
+    let missing =
+        blocking(engine, wanted, "writing", move || assemble(&here, &all, finder)).await?;
+    engine.count_known((pieces.len() - missing.len()) as u64);
+    let absent: u64 = missing.iter().map(|&at| u64::from(pieces[at].chunk.size)).sum();
+    engine.bar.inc(wanted.size.saturating_sub(absent));
+    let mut under_way = Vec::new();
+    for range in ranges(&pieces, &missing) {
+        if under_way.len() >= IN_FLIGHT {
+            ended(wanted, under_way.remove(0)).await?;
+        }
+        let task = fetch_range(engine.clone(), Arc::clone(wanted), range);
+        under_way.push(engine.world.spawn(task));
+    }
+    for task in under_way {
+        ended(wanted, task).await?;
+    }
+    Ok(pieces.iter().map(|piece| piece.chunk).collect())
+}
+
+async fn ended(
+    wanted: &Wanted,
+    task: node_world::Task<Result<(), TransferError>>,
+) -> Result<(), TransferError> {
+    task.await.map_err(|_| TransferError::Ended(wanted.path.clone()))?
+}
+
+/// A chunk and where it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    chunk: Chunk,
+    offset: u64,
+}
+
+/// A manifest comes from outside: it must be of this version and cover the file without gaps.
+fn pieces(wanted: &Wanted, manifest: &Manifest) -> Result<Vec<Piece>, TransferError> {
+    let other = |id: &String| wanted.version_id.as_ref().is_some_and(|wanted| wanted != id);
+    if manifest.version_id.as_ref().is_some_and(other) || manifest.size != wanted.size {
+        return Err(TransferError::ChangedThere(wanted.path.clone()));
+    }
+    let mut end = 0;
+    let mut pieces = Vec::with_capacity(manifest.chunks.len());
+    for chunk in &manifest.chunks {
+        let sound = chunk.offset == end && (1..=limits::CHUNK_MAX).contains(&(chunk.size as usize));
+        if !sound {
+            return Err(TransferError::NotAsAnnounced(wanted.path.clone()));
+        }
+        let piece = Chunk { hash: chunk.sha256.0, size: chunk.size };
+        pieces.push(Piece { chunk: piece, offset: end });
+        end += u64::from(chunk.size);
+    }
+    if end == wanted.size {
+        Ok(pieces)
+    } else {
+        Err(TransferError::NotAsAnnounced(wanted.path.clone()))
+    }
+}
+
+/// Copies what is here into the part; the pieces that are not.
+fn assemble(wanted: &Wanted, pieces: &[Piece], finder: Option<Finder>) -> io::Result<Vec<usize>> {
+    let part = Part::open(&wanted.part)?;
+    let earlier = part.reader()?;
+    let mut missing = Vec::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        if verified(&earlier, piece.offset, piece.chunk)?.is_none() {
+            missing.push(at);
+        }
+    }
+    let mut known: BTreeMap<Sha256, (usize, u64)> = BTreeMap::new();
+    let mut readers = Vec::new();
+    for source in &wanted.sources {
+        // A source that is gone has nothing to give.
+        let Ok(reader) = Reader::open(&source.disk) else { continue };
+        let mut offset = 0;
+        for chunk in &source.chunks {
+            known.entry(chunk.hash).or_insert((readers.len(), offset));
+            offset += u64::from(chunk.size);
+        }
+        readers.push(reader);
+    }
+    let copy = |at: &usize| -> io::Result<bool> {
+        let piece = &pieces[*at];
+        let Some(&(reader, offset)) = known.get(&piece.chunk.hash) else { return Ok(true) };
+        copy(&part, &readers[reader], offset, piece)
+    };
+    let missing = keep_if(missing, copy)?;
+    match finder {
+        Some(finder) => find(&part, pieces, missing, &finder),
+        None => Ok(missing),
+    }
+}
+
+/// Asks where else the missing pieces are, and copies them from there.
+fn find(
+    part: &Part,
+    pieces: &[Piece],
+    missing: Vec<usize>,
+    finder: &Finder,
+) -> io::Result<Vec<usize>> {
+    let hashes: Vec<Sha256> = missing.iter().map(|&at| pieces[at].chunk.hash).collect();
+    let mut places = finder(&hashes).into_iter();
+    let mut open: Option<(PathBuf, Reader)> = None;
+    keep_if(missing, |at| {
+        let Some((path, offset)) = places.next().flatten() else { return Ok(true) };
+        if open.as_ref().is_none_or(|(now, _)| *now != path) {
+            open = Reader::open(&path).ok().map(|reader| (path, reader));
+        }
+        match &open {
+            Some((_, reader)) => copy(part, reader, offset, &pieces[*at]),
+            None => Ok(true),
+        }
+    })
+}
+
+/// Those for which `missing` stays true.
+fn keep_if(
+    all: Vec<usize>,
+    mut missing: impl FnMut(&usize) -> io::Result<bool>,
+) -> io::Result<Vec<usize>> {
+    let mut kept = Vec::new();
+    for at in all {
+        if missing(&at)? {
+            kept.push(at);
+        }
+    }
+    Ok(kept)
+}
+
+/// Copies a piece from another file, if it is there; whether it still is missing.
+fn copy(part: &Part, from: &Reader, offset: u64, piece: &Piece) -> io::Result<bool> {
+    match verified(from, offset, piece.chunk)? {
+        Some(bytes) => part.write_at(&bytes, piece.offset).map(|()| false),
+        None => Ok(true),
+    }
+}
+
+/// The bytes of a chunk, if they are there.
+fn verified(reader: &Reader, offset: u64, chunk: Chunk) -> io::Result<Option<Vec<u8>>> {
+    let bytes = reader.part(offset, chunk.size as usize)?;
+    Ok(bytes.filter(|bytes| sha256(bytes) == chunk.hash))
+}
+
+/// Neighbouring missing pieces, together.
+fn ranges(pieces: &[Piece], missing: &[usize]) -> Vec<Vec<Piece>> {
+    let mut ranges: Vec<Vec<Piece>> = Vec::new();
+    let mut len = 0;
+    for &at in missing {
+        let piece = pieces[at];
+        let size = u64::from(piece.chunk.size);
+        let follows = |last: &Piece| last.offset + u64::from(last.chunk.size) == piece.offset;
+        match ranges.last_mut() {
+            Some(range) if len + size <= RANGE_MAX && range.last().is_some_and(follows) => {
+                len += size;
+                range.push(piece);
+            }
+            _ => {
+                len = size;
+                ranges.push(vec![piece]);
+            }
+        }
+    }
+    ranges
+}
+
+async fn fetch_range(
+    engine: Engine,
+    wanted: Arc<Wanted>,
+    range: Vec<Piece>,
+) -> Result<(), TransferError> {
+    let mut rest = range.as_slice();
+    let mut breaks = 0;
+    while !rest.is_empty() {
+        let (done, broken) = receive(&engine, &wanted, rest).await?;
+        rest = &rest[done..];
+        breaks = if done > 0 { 0 } else { breaks + 1 };
+        if let Some(error) = broken.filter(|_| breaks >= BREAKS_MAX) {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Receives pieces that follow each other: how many, and what broke the connection if not all.
+async fn receive(
+    engine: &Engine,
+    wanted: &Arc<Wanted>,
+    pieces: &[Piece],
+) -> Result<(usize, Option<CallError>), TransferError> {
+    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok((0, None)) };
+    let (start, end) = (first.offset, last.offset + u64::from(last.chunk.size));
+    let version_id = wanted.version_id.as_deref();
+    let mut download =
+        engine.client.content_part(&wanted.id, wanted.version, version_id, start..end).await?;
+    if !download.is_partial() && end - start != wanted.size {
+        return Err(TransferError::ChangedThere(wanted.path.clone()));
+    }
+    let mut pending: Vec<u8> = Vec::new();
+    for (done, piece) in pieces.iter().enumerate() {
+        let size = piece.chunk.size as usize;
+        while pending.len() < size {
+            match download.next().await {
+                Ok(Some(some)) => pending.extend_from_slice(&some),
+                Ok(None) => return Err(TransferError::NotAsAnnounced(wanted.path.clone())),
+                Err(error) => return Ok((done, Some(error))),
+            }
+        }
+        let rest = pending.split_off(size);
+        let bytes = std::mem::replace(&mut pending, rest);
+        write_piece(engine, wanted, *piece, bytes).await?;
+        engine.bar.inc(size as u64);
+    }
+    Ok((pieces.len(), None))
+}
+
+async fn write_piece(
+    engine: &Engine,
+    wanted: &Arc<Wanted>,
+    piece: Piece,
+    bytes: Vec<u8>,
+) -> Result<(), TransferError> {
+    let part = wanted.part.clone();
+    let write = move || write_verified(&part, piece, &bytes);
+    let good = blocking(engine, wanted, "writing", write).await?;
+    if good { Ok(()) } else { Err(TransferError::NotAsAnnounced(wanted.path.clone())) }
+}
+
+fn write_verified(part: &Path, piece: Piece, bytes: &[u8]) -> io::Result<bool> {
+    if sha256(bytes) != piece.chunk.hash {
+        return Ok(false);
+    }
+    Part::open(part)?.write_at(bytes, piece.offset).map(|()| true)
+}

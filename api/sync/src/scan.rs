@@ -1,0 +1,199 @@
+//! What is in the folder that is kept in step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use api_sync_core::{Local, LocalFile, rename};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use node_base::{Name, NamePolicy};
+
+use crate::disk::{self, Entry, Kind};
+
+/// What content on its way is called; such files are never kept in step.
+const PART_PREFIX: &str = ".scaidrive-";
+const PART_SUFFIX: &str = ".part";
+
+/// The name of content on its way to `path` in this version, beside its target.
+pub(crate) fn part_name(path: &str, version_id: &str) -> String {
+    let hash = node_base::sha256(format!("{path}\0{version_id}").as_bytes()).to_string();
+    format!("{PART_PREFIX}{}{PART_SUFFIX}", &hash[..16])
+}
+
+fn is_part(name: &str) -> bool {
+    name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX)
+}
+
+/// Which paths are kept in step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    excluded: GlobSet,
+    /// Folders, without slashes at the ends; all if there are none.
+    selected: Vec<String>,
+}
+
+impl Selection {
+    /// # Errors
+    /// A pattern that is none.
+    pub(crate) fn new(exclude: &[String], select: &[String]) -> Result<Self, globset::Error> {
+        let mut globs = GlobSetBuilder::new();
+        for pattern in exclude {
+            let pattern = pattern.trim_end_matches('/');
+            globs.add(GlobBuilder::new(pattern).literal_separator(true).build()?);
+            // A pattern without a slash is meant at any depth.
+            if !pattern.contains('/') {
+                let deep = format!("**/{pattern}");
+                globs.add(GlobBuilder::new(&deep).literal_separator(true).build()?);
+            }
+        }
+        let selected = select.iter().map(|folder| folder.trim_matches('/').to_owned()).collect();
+        Ok(Self { excluded: globs.build()?, selected })
+    }
+
+    /// Whether `path` itself is kept in step, its ancestors being so.
+    fn takes(&self, path: &str) -> bool {
+        let within = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let selected = self.selected.is_empty()
+            || self.selected.iter().any(|folder| within(folder, path) || within(path, folder));
+        selected && !self.excluded.is_match(path)
+    }
+
+    /// Whether `path` and all above it are kept in step.
+    pub(crate) fn takes_all_of(&self, path: &str) -> bool {
+        path.match_indices('/').all(|(at, _)| self.takes(&path[..at])) && self.takes(path)
+    }
+}
+
+/// Something here that is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftAlone {
+    pub(crate) path: String,
+    pub(crate) reason: String,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    pub(crate) tree: BTreeMap<String, Local>,
+    pub(crate) left_alone: Vec<LeftAlone>,
+    /// Paths whose place is taken by something that is left alone, or that could not be looked at:
+    /// the other side's things of that name stay where they are.
+    pub(crate) blocked: BTreeSet<String>,
+    /// Names on this disk, where they are written otherwise than in the tree.
+    pub(crate) spellings: BTreeMap<String, String>,
+    /// Content on its way, left by earlier runs.
+    pub(crate) parts: Vec<PathBuf>,
+}
+
+impl Scan {
+    /// Takes note that something was given another name here, as the tree has it.
+    pub(crate) fn moved(&mut self, from: &str, to: &str) {
+        rename(&mut self.tree, from, to);
+        rename(&mut self.spellings, from, to);
+        self.spellings.remove(to);
+    }
+
+    /// Where something of the tree is, below the root.
+    pub(crate) fn on_disk(&self, path: &str) -> PathBuf {
+        if self.spellings.is_empty() {
+            return PathBuf::from(path);
+        }
+        let mut at = PathBuf::new();
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        let mut start = 0;
+        for end in ends {
+            at.push(self.spellings.get(&path[..end]).map_or(&path[start..end], String::as_str));
+            start = end + 1;
+        }
+        at
+    }
+}
+
+/// Looks at everything below `root` that is selected.
+///
+/// # Errors
+/// The root itself cannot be listed; what else cannot is left alone and told.
+pub(crate) fn scan(root: &Path, policy: NamePolicy, selection: &Selection) -> io::Result<Scan> {
+    let mut scan = Scan::default();
+    let top = disk::list(root)?;
+    // Explicit, so that a deep tree does not need a deep stack.
+    let mut open = vec![(String::new(), root.to_owned(), top)];
+    while let Some((path, folder, entries)) = open.pop() {
+        for entry in entries {
+            let shown = entry.shown.clone();
+            let Some((at, true)) = scan.take(&path, &folder, entry, policy, selection) else {
+                continue;
+            };
+            let below = folder.join(shown);
+            match disk::list(&below) {
+                Ok(entries) => open.push((at, below, entries)),
+                Err(error) => scan.block(at, format!("it cannot be listed: {error}")),
+            }
+        }
+    }
+    Ok(scan)
+}
+
+impl Scan {
+    fn block(&mut self, path: String, reason: String) {
+        self.tree.remove(&path);
+        self.blocked.insert(path.clone());
+        self.left_alone.push(LeftAlone { path, reason });
+    }
+
+    /// Enters one entry; its path, and whether it is a folder to look into.
+    fn take(
+        &mut self,
+        parent: &str,
+        folder: &Path,
+        entry: Entry,
+        policy: NamePolicy,
+        selection: &Selection,
+    ) -> Option<(String, bool)> {
+        let path_of = |name: &str| {
+            if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+        };
+        let Some(on_disk) = entry.name else {
+            let path = path_of(&entry.shown);
+            self.left_alone.push(LeftAlone { path, reason: "its name is not UTF-8".to_owned() });
+            return None;
+        };
+        if is_part(&on_disk) {
+            self.parts.push(folder.join(&on_disk));
+            return None;
+        }
+        // A name that the share refuses is entered as it is: the planner tells why it stays.
+        let name = Name::new(&on_disk, policy)
+            .map_or_else(|_| on_disk.clone(), |name| name.as_str().to_owned());
+        let path = path_of(&name);
+        if !selection.takes(&path) {
+            return None;
+        }
+        if self.tree.contains_key(&path) {
+            let reason = "another name here differs from it only in its Unicode form".to_owned();
+            self.left_alone.push(LeftAlone { path: path_of(&on_disk), reason });
+            return None;
+        }
+        if name != on_disk {
+            self.spellings.insert(path.clone(), on_disk);
+        }
+        match entry.kind {
+            Kind::Folder { inode } => {
+                self.tree.insert(path.clone(), Local::Folder(inode));
+                Some((path, true))
+            }
+            Kind::File { stamp, executable } => {
+                let file =
+                    LocalFile { stamp, executable, same_as_base: None, same_as_remote: None };
+                self.tree.insert(path.clone(), Local::File(file));
+                Some((path, false))
+            }
+            Kind::Other => {
+                self.block(path, "it is a link or a special file".to_owned());
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! Content to the server: cut, ask what is missing, send only that.
+//!
+//! A large file is cut while its first pieces already travel. The pieces are read again from the
+//! file when they are sent, so memory holds a few batches and not the file. What the server holds
+//! by now is kept by its session, so a run that was killed goes on where it was.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use api_client::{CallError, ChunkFrame};
+use api_sync_core::Stamp;
+use api_types::v1::error::ErrorCode;
+use api_types::v1::files::File;
+use api_types::v1::uploads::{
+    BatchItem, BatchStatus, ChunkStatus, CompleteUpload, CreateUpload, DeclareChunks,
+    DeclaredChunk, UploadStatus,
+};
+use api_types::{Hash, Time};
+use bytes::Bytes;
+use node_world::Task;
+use tokio::sync::mpsc;
+
+use crate::cutting::{self, SMALL_MAX};
+use crate::disk::{self, Reader};
+use crate::engine::{Engine, TransferError};
+use crate::failure::Exit;
+use crate::state::{Chunk, Resume};
+
+/// Bytes of chunks in one request.
+const BATCH_BYTES: usize = 4 << 20;
+/// Requests under way for one file.
+const IN_FLIGHT: usize = 4;
+
+/// A file here, as it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// How messages name it.
+    pub(crate) path: String,
+    pub(crate) disk: PathBuf,
+    pub(crate) stamp: Stamp,
+    pub(crate) executable: bool,
+}
+
+/// Where its content goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    pub(crate) share_id: String,
+    /// Nothing: the share's root.
+    pub(crate) folder_id: Option<String>,
+    pub(crate) name: String,
+    /// The file and its version that the content follows.
+    pub(crate) replaces: Option<(String, String)>,
+}
+
+/// Content that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) file: File,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// A session, and what it lacks.
+struct Session {
+    id: String,
+    /// Chunks the server has been told of.
+    declared: usize,
+    /// Of those, the ones that must still be sent; known only for a session taken up again.
+    missing: BTreeSet<u64>,
+}
+
+/// Takes note of a session, before its first chunk is sent.
+pub(crate) type Keep<'a> = &'a (dyn Fn(Option<Resume>) -> Result<(), TransferError> + Sync);
+
+/// Sends a file of any size.
+pub(crate) async fn send(
+    engine: &Engine,
+    source: &Source,
+    destination: &Destination,
+    resume: Option<Resume>,
+    keep: Keep<'_>,
+) -> Result<Sent, TransferError> {
+    let base = destination.replaces.as_ref().map(|(_, version_id)| version_id.clone());
+    let resume =
+        resume.filter(|resume| resume.stamp == source.stamp && resume.base_version_id == base);
+    let session = match &resume {
+        Some(resume) => take_up(engine, resume).await?,
+        None => None,
+    };
+    let taken_up = session.is_some();
+    let sent = match pump(engine, source, destination, session, keep).await {
+        // The file is not what the old session was told, though its stamp is: begin anew.
+        Err(TransferError::Call(error)) if taken_up && is_stale(&error) => {
+            pump(engine, source, destination, None, keep).await?
+        }
+        other => other?,
+    };
+    keep(None)?;
+    engine.count_file(source.stamp.size);
+    Ok(sent)
+}
+
+fn is_stale(error: &CallError) -> bool {
+    use ErrorCode::{ChecksumMismatch, Expired, NotFound, Validation};
+    matches!(error.code(), Some(ChecksumMismatch | Expired | NotFound | Validation))
+}
+
+/// The session of an earlier run, if it still is one.
+async fn take_up(engine: &Engine, resume: &Resume) -> Result<Option<Session>, TransferError> {
+    match engine.client.upload_state(&resume.session_id).await {
+        Ok(state) if state.status == UploadStatus::Open => Ok(Some(Session {
+            id: resume.session_id.clone(),
+            declared: state.received as usize + state.missing.len(),
+            missing: state.missing.into_iter().collect(),
+        })),
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.status(), Some(404 | 410)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Cuts and sends at the same time, then completes.
+async fn pump(
+    engine: &Engine,
+    source: &Source,
+    destination: &Destination,
+    session: Option<Session>,
+    keep: Keep<'_>,
+) -> Result<Sent, TransferError> {
+    let (groups, taken) = mpsc::channel(2);
+    let disk = source.disk.clone();
+    let cutting = engine.world.blocking(move || cutting::cut(&disk, &groups));
+    let mut sender = Sender {
+        engine,
+        source,
+        destination,
+        session,
+        chunks: Vec::new(),
+        offset: 0,
+        under_way: Vec::new(),
+    };
+    let (cut, sent) = tokio::join!(cutting, sender.send_groups(taken, keep));
+    let total = cut.map_err(|error| reading(source, error))?;
+    sent?;
+    if total != source.stamp.size || still(source)? != Some(source.stamp) {
+        return Err(TransferError::ChangedHere(source.path.clone()));
+    }
+    sender.complete(keep).await
+}
+
+fn reading(source: &Source, error: std::io::Error) -> TransferError {
+    TransferError::File { doing: "reading", path: source.path.clone(), source: error }
+}
+
+/// The stamp that the file has now.
+fn still(source: &Source) -> Result<Option<Stamp>, TransferError> {
+    match disk::look(&source.disk).map_err(|error| reading(source, error))? {
+        Some(disk::Kind::File { stamp, .. }) => Ok(Some(stamp)),
+        Some(_) | None => Ok(None),
+    }
+}
+
+struct Sender<'a> {
+    engine: &'a Engine,
+    source: &'a Source,
+    destination: &'a Destination,
+    session: Option<Session>,
+    /// All that was cut so far.
+    chunks: Vec<Chunk>,
+    /// Where the next group begins.
+    offset: u64,
+    under_way: Vec<Task<Result<(), TransferError>>>,
+}
+
+impl Sender<'_> {
+    async fn send_groups(
+        &mut self,
+        mut groups: mpsc::Receiver<Vec<Chunk>>,
+        keep: Keep<'_>,
+    ) -> Result<(), TransferError> {
+        while let Some(group) = groups.recv().await {
+            let first = self.chunks.len();
+            let missing = self.declare(first, &group, keep).await?;
+            let mut offsets = Vec::with_capacity(group.len());
+            for chunk in &group {
+                offsets.push(self.offset);
+                self.offset += u64::from(chunk.size);
+            }
+            let bytes = |index: &u64| u64::from(group[*index as usize - first].size);
+            let known: u64 = group.iter().map(|chunk| u64::from(chunk.size)).sum::<u64>()
+                - missing.iter().map(bytes).sum::<u64>();
+            self.engine.count_known((group.len() - missing.len()) as u64);
+            self.engine.bar.inc(known);
+            let places = missing.iter().map(|&index| Place {
+                index: index as u32,
+                offset: offsets[index as usize - first],
+                chunk: group[index as usize - first],
+            });
+            for batch in batches(places) {
+                self.start(batch).await?;
+            }
+            self.chunks.extend(group);
+        }
+        for task in std::mem::take(&mut self.under_way) {
+            self.ended(task).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the server of a group; the indexes it wants.
+    async fn declare(
+        &mut self,
+        first: usize,
+        group: &[Chunk],
+        keep: Keep<'_>,
+    ) -> Result<Vec<u64>, TransferError> {
+        let Some(session) = &mut self.session else { return self.open(group, keep).await };
+        let end = (first + group.len()) as u64;
+        let told = session.declared.clamp(first, first + group.len()) - first;
+        let mut missing: Vec<u64> = session.missing.range(first as u64..end).copied().collect();
+        if told < group.len() {
+            let chunks = declared(&group[told..]);
+            let answer =
+                self.engine.client.declare_chunks(&session.id, &DeclareChunks { chunks }).await?;
+            session.declared = first + group.len();
+            missing.extend(answer.missing);
+        }
+        self.checked(missing, first, group.len())
+    }
+
+    /// Indexes come from outside: only those of the group are taken.
+    fn checked(
+        &self,
+        missing: Vec<u64>,
+        first: usize,
+        len: usize,
+    ) -> Result<Vec<u64>, TransferError> {
+        let within = |index: &u64| (first as u64..(first + len) as u64).contains(index);
+        if missing.iter().all(within) {
+            let unique: BTreeSet<u64> = missing.into_iter().collect();
+            Ok(unique.into_iter().collect())
+        } else {
+            Err(TransferError::NotAsAnnounced(self.source.path.clone()))
+        }
+    }
+
+    async fn open(&mut self, group: &[Chunk], keep: Keep<'_>) -> Result<Vec<u64>, TransferError> {
+        let replaces = self.destination.replaces.clone();
+        let stamp = self.source.stamp;
+        let upload = CreateUpload {
+            share_id: self.destination.share_id.clone(),
+            file_name: self.destination.name.clone(),
+            file_size: stamp.size,
+            folder_id: self.destination.folder_id.clone(),
+            chunk_size: None,
+            chunks: Some(declared(group)),
+            mime_type: None,
+            checksum_sha256: None,
+            replace_file_id: replaces.as_ref().map(|(id, _)| id.clone()),
+            base_version_id: replaces.as_ref().map(|(_, version_id)| version_id.clone()),
+            client_modified_at: Some(Time(disk::moment_of(&stamp))),
+            executable: Some(self.source.executable),
+        };
+        let answer = self.engine.client.create_upload(&upload).await?;
+        keep(Some(Resume {
+            session_id: answer.session_id.clone(),
+            stamp,
+            base_version_id: upload.base_version_id,
+        }))?;
+        let (id, declared) = (answer.session_id, group.len());
+        self.session = Some(Session { id, declared, missing: BTreeSet::new() });
+        self.checked(answer.missing, 0, group.len())
+    }
+
+    async fn start(&mut self, batch: Vec<Place>) -> Result<(), TransferError> {
+        if self.under_way.len() >= IN_FLIGHT {
+            let oldest = self.under_way.remove(0);
+            self.ended(oldest).await?;
+        }
+        let Some(session) = &self.session else { return Ok(()) };
+        let (engine, source) = (self.engine.clone(), self.source.clone());
+        let session = session.id.clone();
+        let task = send_batch(engine.clone(), source, session, batch);
+        self.under_way.push(engine.world.spawn(task));
+        Ok(())
+    }
+
+    async fn ended(&self, task: Task<Result<(), TransferError>>) -> Result<(), TransferError> {
+        task.await.map_err(|_| TransferError::Ended(self.source.path.clone()))?
+    }
+
+    async fn complete(self, keep: Keep<'_>) -> Result<Sent, TransferError> {
+        let (mut sender, empty) = (self, Vec::new());
+        if sender.session.is_none() {
+            // A file without a byte has no group that would have opened it.
+            sender.declare(0, &empty, keep).await?;
+        }
+        let id = sender.session.map(|session| session.id).unwrap_or_default();
+        let done = sender.engine.client.complete_upload(&id, &CompleteUpload::default()).await?;
+        Ok(Sent { file: done.file, chunks: sender.chunks })
+    }
+}
+
+fn declared(chunks: &[Chunk]) -> Vec<DeclaredChunk> {
+    chunks
+        .iter()
+        .map(|chunk| DeclaredChunk { sha256: Hash(chunk.hash), size: chunk.size })
+        .collect()
+}
+
+/// A chunk that is to be sent, and where it is read.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    index: u32,
+    offset: u64,
+    chunk: Chunk,
+}
+
+fn batches(places: impl Iterator<Item = Place>) -> Vec<Vec<Place>> {
+    let mut batches: Vec<Vec<Place>> = Vec::new();
+    let mut room = 0;
+    for place in places {
+        let size = place.chunk.size as usize;
+        match batches.last_mut() {
+            Some(batch) if size <= room => {
+                room -= size;
+                batch.push(place);
+            }
+            _ => {
+                room = BATCH_BYTES.saturating_sub(size);
+                batches.push(vec![place]);
+            }
+        }
+    }
+    batches
+}
+
+async fn send_batch(
+    engine: Engine,
+    source: Source,
+    session: String,
+    batch: Vec<Place>,
+) -> Result<(), TransferError> {
+    let (disk, places) = (source.disk.clone(), batch.clone());
+    let read = engine.world.blocking(move || read_frames(&disk, &places)).await;
+    let frames = read
+        .map_err(|error| reading(&source, error))?
+        .ok_or_else(|| TransferError::ChangedHere(source.path.clone()))?;
+    let answer = engine.client.put_chunks(&session, frames).await?;
+    for result in &answer.results {
+        if result.status == ChunkStatus::Rejected {
+            let error = result.error.as_ref();
+            if error.is_some_and(|error| error.code == ErrorCode::ChecksumMismatch) {
+                return Err(TransferError::ChangedHere(source.path));
+            }
+            let detail = error.map(|error| error.detail.clone()).unwrap_or_default();
+            return Err(TransferError::Rejected { path: source.path, detail, exit: Exit::Failed });
+        }
+    }
+    engine.count_sent(batch.len() as u64);
+    engine.bar.inc(batch.iter().map(|place| u64::from(place.chunk.size)).sum());
+    Ok(())
+}
+
+fn read_frames(
+    disk: &std::path::Path,
+    places: &[Place],
+) -> std::io::Result<Option<Vec<ChunkFrame>>> {
+    let reader = Reader::open(disk)?;
+    let mut frames = Vec::with_capacity(places.len());
+    for place in places {
+        let Some(bytes) = reader.part(place.offset, place.chunk.size as usize)? else {
+            return Ok(None);
+        };
+        frames.push(ChunkFrame { index: place.index, bytes: Bytes::from(bytes) });
+    }
+    Ok(Some(frames))
+}
+
+/// A small file of a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Small {
+    pub(crate) source: Source,
+    /// Below `folder_id`, or the share's root.
+    pub(crate) path: String,
+    pub(crate) folder_id: Option<String>,
+    pub(crate) replaces: Option<(String, String)>,
+}
+
+/// Sends many small files in one request. Each has its own outcome, in order.
+pub(crate) async fn send_small(
+    engine: &Engine,
+    share_id: &str,
+    files: Vec<Small>,
+) -> Result<Vec<Result<Sent, TransferError>>, TransferError> {
+    let (read, files) = engine.world.blocking(move || (read_all(&files), files)).await;
+    let mut outcomes: Vec<Option<Result<Sent, TransferError>>> = Vec::new();
+    let (mut items, mut contents, mut chunks) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, (small, read)) in files.iter().zip(read).enumerate() {
+        match read {
+            Ok(bytes) => {
+                outcomes.push(None);
+                items.push(item(at, small));
+                chunks.push(bytes.1);
+                contents.push(bytes.0);
+            }
+            Err(error) => outcomes.push(Some(Err(error))),
+        }
+    }
+    if !items.is_empty() {
+        let answer = engine.client.put_files(share_id, &items, contents).await?;
+        for (result, chunk) in answer.results.into_iter().zip(chunks) {
+            let at: Option<usize> = result.client_ref.parse().ok();
+            let Some(at) = at.filter(|&at| at < files.len()) else { continue };
+            let source = &files[at].source;
+            let outcome = match (result.status, result.file, result.error) {
+                (BatchStatus::Created | BatchStatus::Replaced, Some(file), _) => {
+                    engine.count_file(source.stamp.size);
+                    engine.count_sent(chunk.len() as u64);
+                    engine.bar.inc(source.stamp.size);
+                    Ok(Sent { file, chunks: chunk })
+                }
+                (BatchStatus::Conflict, _, _) => {
+                    Err(TransferError::ChangedThere(source.path.clone()))
+                }
+                (_, _, error) => Err(rejected(source, error)),
+            };
+            outcomes[at] = Some(outcome);
+        }
+    }
+    let silent = |small: &Small| TransferError::NotAsAnnounced(small.source.path.clone());
+    let pairs = outcomes.into_iter().zip(&files);
+    Ok(pairs.map(|(outcome, small)| outcome.unwrap_or_else(|| Err(silent(small)))).collect())
+}
+
+fn rejected(source: &Source, error: Option<api_types::v1::error::ItemError>) -> TransferError {
+    use ErrorCode::{BudgetExceeded, NameConflict, QuotaExceeded, VersionConflict};
+    let path = source.path.clone();
+    match error {
+        Some(error) if matches!(error.code, NameConflict | VersionConflict) => {
+            TransferError::ChangedThere(path)
+        }
+        Some(error) => {
+            let quota = matches!(error.code, QuotaExceeded | BudgetExceeded);
+            let exit = if quota { Exit::Quota } else { Exit::Failed };
+            TransferError::Rejected { path, detail: error.detail, exit }
+        }
+        None => TransferError::NotAsAnnounced(path),
+    }
+}
+
+fn item(at: usize, small: &Small) -> BatchItem {
+    BatchItem {
+        client_ref: at.to_string(),
+        path: small.path.clone(),
+        folder_id: small.folder_id.clone(),
+        replace_file_id: small.replaces.as_ref().map(|(id, _)| id.clone()),
+        base_version_id: small.replaces.as_ref().map(|(_, version_id)| version_id.clone()),
+        client_modified_at: Some(Time(disk::moment_of(&small.source.stamp))),
+        executable: Some(small.source.executable),
+    }
+}
+
+type Content = (Bytes, Vec<Chunk>);
+
+fn read_all(files: &[Small]) -> Vec<Result<Content, TransferError>> {
+    files
+        .iter()
+        .map(|small| {
+            let source = &small.source;
+            let bytes = disk::read_small(&source.disk, SMALL_MAX as usize)
+                .map_err(|error| reading(source, error))?
+                .filter(|bytes| bytes.len() as u64 == source.stamp.size)
+                .ok_or_else(|| TransferError::ChangedHere(source.path.clone()))?;
+            if still(source)? != Some(source.stamp) {
+                return Err(TransferError::ChangedHere(source.path.clone()));
+            }
+            let chunks = if bytes.is_empty() { Vec::new() } else { vec![cutting::chunk(&bytes)] };
+            Ok((Bytes::from(bytes), chunks))
+        })
+        .collect()
+}
