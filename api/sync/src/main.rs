@@ -25,6 +25,11 @@ mod state;
 mod sync;
 mod upload;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use clap::Parser;

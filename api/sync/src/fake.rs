@@ -1,0 +1,650 @@
+//! A server in memory that speaks as much of the contract as moving files asks of it.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the fake stands for the outside: it listens on a real socket"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use api_types::v1::conflicts::{Conflict, ConflictStatus, ConflictType};
+use api_types::v1::error::{Detail, ErrorBody, ErrorCode, ErrorInfo, ItemError};
+use api_types::v1::files::{ChecksumStatus, File, Manifest, ManifestChunk, PatchFile};
+use api_types::v1::folders::{Folder, ROOT};
+use api_types::v1::sync::{
+    Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType, Change, ChangeMetadata,
+    ChangeType, Changes, ChangesQuery, SnapshotQuery,
+};
+use api_types::v1::uploads::{
+    BatchFrame, BatchItem, BatchResult, BatchResults, BatchStatus, ChunkResult, ChunkResults,
+    ChunkStatus, CompletedUpload, CreateUpload, DeclareChunks, DeclaredChunk, DeclaredChunks,
+    FileBatchQuery, Upload, UploadState, UploadStatus,
+};
+use api_types::v1::{Item, ItemType, ResourceType};
+use api_types::{Hash, Patch, Time};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use node_base::{Sha256, Timestamp, sha256};
+
+pub(crate) const SHARE: &str = "shr_1";
+
+#[derive(Clone)]
+struct Content {
+    bytes: Bytes,
+    chunks: Vec<DeclaredChunk>,
+    version: u32,
+    modified: Option<Time>,
+    executable: bool,
+}
+
+#[derive(Clone)]
+struct Node {
+    parent: Option<String>,
+    name: String,
+    content: Option<Content>,
+}
+
+struct Session {
+    upload: CreateUpload,
+    chunks: Vec<DeclaredChunk>,
+}
+
+#[derive(Default)]
+pub(crate) struct Server {
+    nodes: BTreeMap<String, Node>,
+    log: Vec<Change>,
+    chunks: BTreeMap<Sha256, Bytes>,
+    sessions: BTreeMap<String, Session>,
+    count: u32,
+    /// Every request, as `METHOD /path`.
+    pub(crate) asked: Vec<String>,
+    /// Cursors of another incarnation than this one are refused.
+    pub(crate) incarnation: u32,
+    /// After so many batches of chunks, refuse all.
+    pub(crate) batches_left: Option<u32>,
+}
+
+type Shared = Arc<Mutex<Server>>;
+
+fn lock(server: &Shared) -> MutexGuard<'_, Server> {
+    server.lock().expect("not poisoned")
+}
+
+fn refuse(code: ErrorCode) -> Response {
+    let status = StatusCode::from_u16(code.status()).expect("a status");
+    let detail = Detail::Sentence(format!("{code:?}."));
+    let error = ErrorInfo::new(code, "r".to_owned());
+    (status, Json(ErrorBody { detail, error })).into_response()
+}
+
+fn now() -> Time {
+    Time(Timestamp::from_millis(1_795_442_709_000))
+}
+
+impl Server {
+    fn next(&mut self) -> u32 {
+        self.count += 1;
+        self.count
+    }
+
+    fn path(&self, id: &str) -> String {
+        let node = &self.nodes[id];
+        let above = node.parent.as_ref().map(|parent| self.path(parent)).unwrap_or_default();
+        format!("{above}/{}", node.name)
+    }
+
+    fn file(&self, id: &str) -> File {
+        let node = &self.nodes[id];
+        let content = node.content.as_ref().expect("a file");
+        File {
+            id: id.to_owned(),
+            tenant_id: "tnt_1".to_owned(),
+            share_id: SHARE.to_owned(),
+            folder_id: node.parent.clone(),
+            name: node.name.clone(),
+            path: self.path(id),
+            mime_type: "application/octet-stream".to_owned(),
+            size: content.bytes.len() as u64,
+            checksum_sha256: checksum(content),
+            checksum_status: ChecksumStatus::Pending,
+            version: content.version,
+            version_id: format!("ver_{id}_{}", content.version),
+            owner_id: "usr_1".to_owned(),
+            created_by: "usr_1".to_owned(),
+            created_at: now(),
+            modified_by: "usr_1".to_owned(),
+            modified_at: now(),
+            client_modified_at: content.modified,
+            executable: content.executable,
+            is_deleted: false,
+            vectorized_at: None,
+        }
+    }
+
+    fn item(&self, id: &str) -> Item {
+        let node = &self.nodes[id];
+        if node.content.is_some() {
+            return Item::File(self.file(id));
+        }
+        Item::Folder(Folder {
+            id: id.to_owned(),
+            tenant_id: "tnt_1".to_owned(),
+            share_id: SHARE.to_owned(),
+            parent_id: node.parent.clone(),
+            name: node.name.clone(),
+            path: self.path(id),
+            owner_id: "usr_1".to_owned(),
+            created_by: "usr_1".to_owned(),
+            created_at: now(),
+            modified_at: now(),
+            is_deleted: false,
+        })
+    }
+
+    fn children(&self, parent: Option<&str>) -> Vec<String> {
+        let here = |(_, node): &(&String, &Node)| node.parent.as_deref() == parent;
+        self.nodes.iter().filter(here).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn named(&self, parent: Option<&str>, name: &str) -> Option<String> {
+        self.children(parent).into_iter().find(|id| self.nodes[id].name == name)
+    }
+
+    fn put(&mut self, parent: Option<String>, name: &str, content: Option<Content>) -> String {
+        let kind = if content.is_some() { "fil" } else { "fld" };
+        let id = format!("{kind}_{}", self.next());
+        self.nodes.insert(id.clone(), Node { parent, name: name.to_owned(), content });
+        self.log(&id, ChangeType::Created);
+        id
+    }
+
+    fn log(&mut self, id: &str, change_type: ChangeType) {
+        let node = self.nodes[id].clone();
+        let metadata = node.content.as_ref().map(|content| ChangeMetadata {
+            size: Some(content.bytes.len() as u64),
+            mime_type: None,
+            checksum_sha256: checksum(content),
+            client_modified_at: content.modified,
+            executable: Some(content.executable),
+        });
+        self.log.push(Change {
+            id: format!("chg_{}", self.log.len()),
+            seq: self.log.len() as u64,
+            tenant_id: "tnt_1".to_owned(),
+            share_id: SHARE.to_owned(),
+            resource_type: match node.content {
+                Some(_) => ResourceType::File,
+                None => ResourceType::Folder,
+            },
+            resource_id: id.to_owned(),
+            change_type,
+            changed_by: "usr_1".to_owned(),
+            device_id: None,
+            changed_at: now(),
+            old_path: None,
+            new_path: None,
+            parent_id: node.parent,
+            name: Some(node.name),
+            version_id: node.content.map(|content| format!("ver_{id}_{}", content.version)),
+            metadata,
+            subtree: false,
+        });
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.log(id, ChangeType::Deleted);
+        self.drop_below(id);
+    }
+
+    fn drop_below(&mut self, id: &str) {
+        for child in self.children(Some(id)) {
+            self.drop_below(&child);
+        }
+        self.nodes.remove(id);
+    }
+
+    fn content(&mut self, bytes: &[Bytes], modified: Option<Time>, executable: bool) -> Content {
+        let mut chunks = Vec::new();
+        for chunk in bytes.iter().filter(|chunk| !chunk.is_empty()) {
+            let hash = sha256(chunk);
+            chunks.push(DeclaredChunk { sha256: Hash(hash), size: chunk.len() as u32 });
+            self.chunks.insert(hash, chunk.clone());
+        }
+        let whole = bytes.concat();
+        Content { bytes: whole.into(), chunks, version: 1, modified, executable }
+    }
+
+    /// A new file, or a new version; nothing if what it follows is not current.
+    fn commit(
+        &mut self,
+        parent: Option<String>,
+        name: &str,
+        mut content: Content,
+        replaces: Option<(&str, Option<&str>)>,
+    ) -> Option<String> {
+        let Some((id, base)) = replaces else {
+            return self
+                .named(parent.as_deref(), name)
+                .is_none()
+                .then(|| self.put(parent, name, Some(content)));
+        };
+        let old = self.nodes.get(id)?.content.as_ref()?.version;
+        if base.is_some_and(|base| base != format!("ver_{id}_{old}")) {
+            return None;
+        }
+        content.version = old + 1;
+        self.nodes.get_mut(id)?.content = Some(content);
+        self.log(id, ChangeType::Updated);
+        Some(id.to_owned())
+    }
+
+    fn folder_at(&mut self, parent: Option<String>, path: &str) -> Option<String> {
+        path.split('/').filter(|name| !name.is_empty()).fold(parent, |parent, name| {
+            let there = self.named(parent.as_deref(), name);
+            Some(there.unwrap_or_else(|| self.put(parent, name, None)))
+        })
+    }
+
+    fn find(&self, path: &str) -> String {
+        path.split('/')
+            .fold(None, |parent: Option<String>, name| self.named(parent.as_deref(), name))
+            .expect("it is there")
+    }
+
+    // What somebody else does.
+
+    pub(crate) fn write(&mut self, path: &str, bytes: &[u8]) {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = self.folder_at(None, above);
+        let pieces: Vec<Bytes> = bytes.chunks(1 << 20).map(Bytes::copy_from_slice).collect();
+        let content = self.content(&pieces, Some(now()), false);
+        let old = self.named(parent.as_deref(), name);
+        self.commit(parent, name, content, old.as_deref().map(|id| (id, None)));
+    }
+
+    pub(crate) fn delete(&mut self, path: &str) {
+        let id = self.find(path);
+        self.remove(&id);
+    }
+
+    pub(crate) fn shift(&mut self, from: &str, to: &str) {
+        let id = self.find(from);
+        let (above, name) = to.rsplit_once('/').unwrap_or(("", to));
+        let parent = self.folder_at(None, above);
+        let node = self.nodes.get_mut(&id).expect("found");
+        (node.parent, node.name) = (parent, name.to_owned());
+        self.log(&id, ChangeType::Moved);
+    }
+
+    pub(crate) fn files(&self) -> BTreeMap<String, Bytes> {
+        let file = |(id, node): (&String, &Node)| {
+            Some((self.path(id)[1..].to_owned(), node.content.as_ref()?.bytes.clone()))
+        };
+        self.nodes.iter().filter_map(file).collect()
+    }
+
+    pub(crate) fn is_executable(&self, path: &str) -> bool {
+        let id = self.find(path);
+        self.nodes[&id].content.as_ref().is_some_and(|content| content.executable)
+    }
+
+    pub(crate) fn forget_requests(&mut self) {
+        self.asked.clear();
+    }
+}
+
+/// Known for a file of one chunk, as the contract has it.
+fn checksum(content: &Content) -> Option<Hash> {
+    match content.chunks.as_slice() {
+        [] => Some(Hash(sha256(b""))),
+        [one] => Some(one.sha256),
+        _ => None,
+    }
+}
+
+pub(crate) async fn serve() -> (String, Shared) {
+    let server = Shared::default();
+    let noted = Arc::clone(&server);
+    let router = Router::new()
+        .route("/api/v1/sync/snapshot", get(snapshot))
+        .route("/api/v1/sync/changes", get(changes))
+        .route("/api/v1/sync/apply", post(apply))
+        .route("/api/v1/files/batch", post(files_batch))
+        .route("/api/v1/files/{id}", patch(patch_file))
+        .route("/api/v1/files/{id}/content", get(content))
+        .route("/api/v1/files/{id}/manifest", get(manifest))
+        .route("/api/v1/uploads", post(create_upload))
+        .route("/api/v1/uploads/{id}", get(upload_state))
+        .route("/api/v1/uploads/{id}/chunks", post(declare))
+        .route("/api/v1/uploads/{id}/chunks/batch", post(chunks_batch))
+        .route("/api/v1/uploads/{id}/complete", post(complete))
+        .layer(DefaultBodyLimit::max(80 << 20))
+        .layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            lock(&noted).asked.push(line);
+            async move { request }
+        }))
+        .with_state(Arc::clone(&server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, server)
+}
+
+async fn snapshot(State(server): State<Shared>, Query(query): Query<SnapshotQuery>) -> Response {
+    let server = lock(&server);
+    let mut lines = String::new();
+    let mut open = vec![query.folder_id];
+    while let Some(parent) = open.pop() {
+        for id in server.children(parent.as_deref()) {
+            lines += &serde_json::to_string(&server.item(&id)).expect("writable");
+            lines += "\n";
+            open.push(Some(id));
+        }
+    }
+    lines += &format!("{{\"cursor\":\"{}.{}\"}}\n", server.incarnation, server.log.len());
+    lines.into_response()
+}
+
+async fn changes(State(server): State<Shared>, Query(query): Query<ChangesQuery>) -> Response {
+    let server = lock(&server);
+    let cursor = query.cursor.unwrap_or_default();
+    let (incarnation, at) = cursor.split_once('.').expect("a cursor of ours");
+    if incarnation != server.incarnation.to_string() {
+        return refuse(ErrorCode::CursorExpired);
+    }
+    let at: usize = at.parse().expect("a cursor of ours");
+    let end = server.log.len().min(at + query.limit.unwrap_or(1000) as usize);
+    Json(Changes {
+        changes: server.log[at..end].to_vec(),
+        cursor: format!("{incarnation}.{end}"),
+        has_more: end < server.log.len(),
+        share_id: query.share_id,
+    })
+    .into_response()
+}
+
+async fn apply(State(server): State<Shared>, Json(body): Json<Apply>) -> Response {
+    let mut server = lock(&server);
+    let mut made = BTreeMap::new();
+    let mut results = Vec::new();
+    for change in body.changes {
+        results.push(apply_one(&mut server, &mut made, change));
+    }
+    let cursor = format!("{}.{}", server.incarnation, server.log.len());
+    Json(Applied { results, cursor }).into_response()
+}
+
+fn apply_one(
+    server: &mut Server,
+    made: &mut BTreeMap<String, String>,
+    change: ApplyChange,
+) -> ApplyResult {
+    let rejected = |code| ApplyResult {
+        client_ref: change.client_ref.clone(),
+        status: ApplyStatus::Rejected,
+        resource: None,
+        conflict: None,
+        error: Some(ItemError { code, detail: format!("{code:?}") }),
+    };
+    let parent = match (&change.parent_id, &change.parent_ref) {
+        (_, Some(reference)) => Some(made[reference].clone()),
+        (Some(id), None) => Some(id.clone()).filter(|id| id != ROOT),
+        (None, None) => None,
+    };
+    let name = change.name.clone().unwrap_or_default();
+    let id = match change.change_type {
+        ApplyType::Created => {
+            if server.named(parent.as_deref(), &name).is_some() {
+                return rejected(ErrorCode::NameConflict);
+            }
+            server.put(parent, &name, None)
+        }
+        ApplyType::Deleted => {
+            let id = change.resource_id.clone().expect("what is deleted has an id");
+            let Some(node) = server.nodes.get(&id) else { return rejected(ErrorCode::NotFound) };
+            let version = node.content.as_ref().map(|now| format!("ver_{id}_{}", now.version));
+            if change.base_version_id.is_some() && change.base_version_id != version {
+                return ApplyResult { status: ApplyStatus::Conflict, ..rejected(ErrorCode::Cycle) };
+            }
+            let resource = Some(server.item(&id));
+            server.remove(&id);
+            let status = ApplyStatus::Applied;
+            return ApplyResult { status, resource, error: None, ..rejected(ErrorCode::Cycle) };
+        }
+        ApplyType::Moved | ApplyType::Renamed => {
+            let id = change.resource_id.clone().expect("what is moved has an id");
+            let Some(node) = server.nodes.get_mut(&id) else {
+                return rejected(ErrorCode::NotFound);
+            };
+            node.name = name;
+            if change.change_type == ApplyType::Moved {
+                node.parent = parent;
+            }
+            server.log(&id, ChangeType::Moved);
+            id
+        }
+        ApplyType::Updated | ApplyType::Restored => return rejected(ErrorCode::Validation),
+    };
+    made.insert(change.client_ref.clone(), id.clone());
+    let resource = Some(server.item(&id));
+    ApplyResult {
+        status: ApplyStatus::Applied,
+        resource,
+        error: None,
+        ..rejected(ErrorCode::Cycle)
+    }
+}
+
+async fn files_batch(
+    State(server): State<Shared>,
+    Query(query): Query<FileBatchQuery>,
+    mut form: Multipart,
+) -> Response {
+    assert_eq!(query.share_id, SHARE);
+    let first = form.next_field().await.expect("a form").expect("items come first");
+    assert_eq!(first.name(), Some("items"));
+    let items: Vec<BatchItem> =
+        serde_json::from_slice(&first.bytes().await.expect("whole")).expect("as the contract says");
+    let mut contents = Vec::new();
+    while let Some(field) = form.next_field().await.expect("a form") {
+        contents.push(field.bytes().await.expect("whole"));
+    }
+    assert_eq!(items.len(), contents.len());
+    let mut server = lock(&server);
+    let mut results = Vec::new();
+    for (item, bytes) in items.into_iter().zip(contents) {
+        let (above, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
+        let parent = server.folder_at(item.folder_id.clone(), above);
+        let executable = item.executable.unwrap_or_default();
+        let content = server.content(&[bytes], item.client_modified_at, executable);
+        let base = item.base_version_id.as_deref();
+        let replaces = item.replace_file_id.as_deref().map(|id| (id, base));
+        let id = server.commit(parent, name, content, replaces);
+        results.push(BatchResult {
+            client_ref: item.client_ref,
+            status: if id.is_some() { BatchStatus::Created } else { BatchStatus::Conflict },
+            file: id.map(|id| server.file(&id)),
+            conflict: None,
+            error: None,
+        });
+    }
+    Json(BatchResults { results }).into_response()
+}
+
+async fn patch_file(
+    State(server): State<Shared>,
+    Path(id): Path<String>,
+    Json(body): Json<PatchFile>,
+) -> Response {
+    let mut server = lock(&server);
+    if let (Patch::Set(marked), Some(node)) = (body.executable, server.nodes.get_mut(&id))
+        && let Some(content) = &mut node.content
+    {
+        content.executable = marked;
+    }
+    server.log(&id, ChangeType::Updated);
+    Json(server.file(&id)).into_response()
+}
+
+async fn content(
+    State(server): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let server = lock(&server);
+    let Some(content) = server.nodes.get(&id).and_then(|node| node.content.clone()) else {
+        return refuse(ErrorCode::NotFound);
+    };
+    let etag = format!("\"ver_{id}_{}\"", content.version);
+    let text = |name| headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());
+    let current = text("if-range").is_none_or(|wanted| wanted == etag);
+    let response = Response::builder().header("etag", etag);
+    match text("range").filter(|_| current) {
+        Some(range) => {
+            let (start, end) = range[6..].split_once('-').expect("both ends");
+            let (start, end): (usize, usize) =
+                (start.parse().expect("a number"), end.parse().expect("a number"));
+            let part = content.bytes.slice(start..=end);
+            response.status(206).body(Body::from(part)).expect("well-formed")
+        }
+        None => response.body(Body::from(content.bytes)).expect("well-formed"),
+    }
+}
+
+async fn manifest(State(server): State<Shared>, Path(id): Path<String>) -> Response {
+    let server = lock(&server);
+    let Some(content) = server.nodes.get(&id).and_then(|node| node.content.clone()) else {
+        return refuse(ErrorCode::NotFound);
+    };
+    let mut offset = 0;
+    let mut chunks = Vec::new();
+    for DeclaredChunk { sha256, size } in content.chunks {
+        chunks.push(ManifestChunk { sha256, offset, size });
+        offset += u64::from(size);
+    }
+    let version_id = Some(format!("ver_{id}_{}", content.version));
+    Json(Manifest { size: offset, checksum_sha256: None, chunks, version_id }).into_response()
+}
+
+impl Server {
+    fn missing(&self, session: &Session, from: usize) -> Vec<u64> {
+        let lacks = |at: &usize| !self.chunks.contains_key(&session.chunks[*at].sha256.0);
+        (from..session.chunks.len()).filter(lacks).map(|at| at as u64).collect()
+    }
+}
+
+async fn create_upload(State(server): State<Shared>, Json(upload): Json<CreateUpload>) -> Response {
+    let mut server = lock(&server);
+    let id = format!("upl_{}", server.next());
+    let session = Session { chunks: upload.chunks.clone().unwrap_or_default(), upload };
+    let (total, missing) = (session.chunks.len(), server.missing(&session, 0));
+    server.sessions.insert(id.clone(), session);
+    Json(Upload {
+        session_id: id,
+        chunk_size: None,
+        total_chunks: total as u64,
+        missing,
+        expires_at: now(),
+        status: UploadStatus::Open,
+    })
+    .into_response()
+}
+
+async fn declare(
+    State(server): State<Shared>,
+    Path(id): Path<String>,
+    Json(body): Json<DeclareChunks>,
+) -> Response {
+    let mut server = lock(&server);
+    let Some(session) = server.sessions.get_mut(&id) else { return refuse(ErrorCode::NotFound) };
+    let from = session.chunks.len();
+    session.chunks.extend(body.chunks);
+    let session = &server.sessions[&id];
+    let (total_chunks, missing) = (session.chunks.len() as u64, server.missing(session, from));
+    Json(DeclaredChunks { total_chunks, missing }).into_response()
+}
+
+async fn upload_state(State(server): State<Shared>, Path(id): Path<String>) -> Response {
+    let server = lock(&server);
+    let Some(session) = server.sessions.get(&id) else { return refuse(ErrorCode::NotFound) };
+    let missing = server.missing(session, 0);
+    let received = (session.chunks.len() - missing.len()) as u64;
+    let status = UploadStatus::Open;
+    Json(UploadState { status, received, missing, expires_at: now() }).into_response()
+}
+
+async fn chunks_batch(
+    State(server): State<Shared>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Response {
+    let mut server = lock(&server);
+    if server.batches_left == Some(0) {
+        return refuse(ErrorCode::QuotaExceeded);
+    }
+    server.batches_left = server.batches_left.map(|left| left - 1);
+    let mut results = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let head = rest.split_to(BatchFrame::LEN);
+        let frame = BatchFrame::from_bytes(head.as_ref().try_into().expect("eight bytes"));
+        let bytes = rest.split_to(frame.length as usize);
+        let declared = server.sessions[&id].chunks[frame.index as usize];
+        assert_eq!(Hash(sha256(&bytes)), declared.sha256);
+        server.chunks.insert(declared.sha256.0, bytes);
+        let index = u64::from(frame.index);
+        results.push(ChunkResult { index, status: ChunkStatus::Stored, error: None });
+    }
+    Json(ChunkResults { results }).into_response()
+}
+
+async fn complete(State(server): State<Shared>, Path(id): Path<String>) -> Response {
+    let mut server = lock(&server);
+    let Some(session) = server.sessions.get(&id) else { return refuse(ErrorCode::NotFound) };
+    assert_eq!(server.missing(session, 0), [] as [u64; 0], "complete comes last");
+    let upload = session.upload.clone();
+    let pieces: Vec<Bytes> =
+        session.chunks.iter().map(|chunk| server.chunks[&chunk.sha256.0].clone()).collect();
+    let executable = upload.executable.unwrap_or_default();
+    let content = server.content(&pieces, upload.client_modified_at, executable);
+    assert_eq!(content.bytes.len() as u64, upload.file_size);
+    let base = upload.base_version_id.as_deref();
+    let replaces = upload.replace_file_id.as_deref().map(|id| (id, base));
+    let parent = upload.folder_id.clone().filter(|id| id != ROOT);
+    match server.commit(parent, &upload.file_name, content, replaces) {
+        Some(id) => {
+            Json(CompletedUpload { file_id: id.clone(), file: server.file(&id) }).into_response()
+        }
+        None => conflict(),
+    }
+}
+
+fn conflict() -> Response {
+    let mut error = ErrorInfo::new(ErrorCode::VersionConflict, "r".to_owned());
+    error.conflict = Some(Box::new(Conflict {
+        id: "cfl_1".to_owned(),
+        tenant_id: "tnt_1".to_owned(),
+        share_id: SHARE.to_owned(),
+        device_id: None,
+        user_id: "usr_1".to_owned(),
+        resource_type: ItemType::File,
+        resource_id: "fil_1".to_owned(),
+        conflict_type: ConflictType::Content,
+        base_version_id: None,
+        client_version: None,
+        server_version_id: None,
+        status: ConflictStatus::Open,
+        resolution: None,
+        resolved_by: None,
+        created_at: now(),
+        resolved_at: None,
+    }));
+    let detail = Detail::Sentence("It was changed meanwhile.".to_owned());
+    (StatusCode::CONFLICT, Json(ErrorBody { detail, error })).into_response()
+}
