@@ -4,7 +4,7 @@
 //! are good for one use; a refresh token is replaced at each use, and all that replaced one another
 //! are one family: when a used one comes again the family ends, for then two hold it.
 
-use node_base::{Duration, Sha256, TenantId, UserId, limits, sha256};
+use node_base::{Duration, Sha256, TenantId, UserId, sha256};
 
 use super::audit::{self, Draft};
 use super::people::{field, user};

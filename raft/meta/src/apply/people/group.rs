@@ -163,7 +163,7 @@ fn shares_of(
 }
 
 /// The users of a group, in the order of their ids.
-pub(crate) fn users_of(
+fn users_of(
     tables: &dyn Reader,
     tenant: TenantId,
     group: GroupId,

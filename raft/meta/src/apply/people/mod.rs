@@ -16,8 +16,6 @@ use crate::command::{Command, People};
 use crate::outcome::Answer;
 use crate::query;
 
-pub(crate) use group::users_of;
-
 pub(crate) fn run(step: &mut Step<'_>, command: &People) -> Result<Answer, Stop> {
     match command {
         People::CreatePartner { name, display_name } => {

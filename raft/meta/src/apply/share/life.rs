@@ -8,6 +8,7 @@ use crate::apply::people::field;
 use crate::apply::{Step, Stop, permission, quota};
 use crate::caller::Scope;
 use crate::outcome::{Answer, Invalid, Refusal};
+use crate::table::acl::Target;
 use crate::table::change::ChangeKind;
 use crate::table::item::Trashed;
 use crate::table::people::{Principal, Tenants, UserGroups, UserStatus, Users};
@@ -271,6 +272,8 @@ pub(super) fn purge(step: &mut Step<'_>, share: ShareId) -> Result<Answer, Stop>
         return Err(field::rule("permanent", sentence).into());
     }
     save(step, tenant, share, Share { purging: true, ..chain.share })?;
+    permission::forget(step, tenant, share, Target::Share(share))?;
+    permission::name_public(step, tenant, share, false)?;
     table::put::<PurgedShares>(step.tables, &(tenant, share), &())?;
     record(step, tenant, "share.purged", share, Vec::new())?;
     Ok(Answer::Done)
