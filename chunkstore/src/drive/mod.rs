@@ -302,7 +302,8 @@ impl Drive {
         self.lost_a_sync.load(Ordering::Relaxed)
     }
 
-    fn suspect(&self) {
+    /// Leaves the drive alone for a while.
+    pub(crate) fn suspect(&self) {
         *held(&self.suspect_until) = Some(self.world.now().after(SUSPECT_FOR));
     }
 

@@ -227,3 +227,82 @@ impl<'a> Walk<'a> {
         Ok(&self.window[from..from + wanted])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chunkstore_core::pack::Compression;
+    use chunkstore_core::shard::{ChunkKey, ShardHeader, checksum};
+    use chunkstore_core::stripe::Shape;
+    use node_base::{DriveId, Generation, Profile, TenantId, Timestamp, sha256};
+
+    use super::super::index::{Entry, Note, Print, What};
+    use super::{NOTE_RECORD, Record, SHARD_PREFIX, Seal};
+
+    fn seal() -> Seal {
+        Seal::new(DriveId(7))
+    }
+
+    fn records() -> Vec<Record> {
+        let header = ShardHeader {
+            key: ChunkKey {
+                tenant: TenantId::from(3),
+                hash: sha256(b"plain"),
+                generation: Generation(5),
+            },
+            shape: Shape::new(Profile { data: 2, parity: 1 }, 100_000),
+            compression: Compression::Plain,
+            index: 2,
+            plain_len: 100_000,
+            checksum: checksum(b"shard"),
+        };
+        let print = seal().print(&header.key, 2);
+        let notes = [Note::Trash(Timestamp::from_millis(-9)), Note::Restore, Note::Gone];
+        let notes = notes.into_iter().map(|note| Record::Note(print, note));
+        [Record::Shard(header)].into_iter().chain(notes).collect()
+    }
+
+    /// A released format does not change: these are the bytes on people's drives.
+    #[test]
+    fn golden_records_and_hints() {
+        let mut bytes = Vec::new();
+        records().iter().for_each(|record| seal().write(9, 800, record, &mut bytes));
+        assert_eq!(bytes.len(), SHARD_PREFIX + 3 * NOTE_RECORD);
+        assert_eq!(blake3::hash(&bytes).to_hex()[..32], *"c05f378a5064bd839abcf55235b0ac86");
+
+        let entries: Vec<Entry> = records().iter().map(|r| r.entry(&seal(), 800)).collect();
+        let mut hints = Vec::new();
+        super::super::hint::write(&seal(), 9, 0, (0, 1600), &entries, &mut hints);
+        assert_eq!(blake3::hash(&hints).to_hex()[..32], *"0cf596619af6a0f3a421f256de3af169");
+    }
+
+    #[test]
+    fn a_record_is_one_only_where_it_was_written() {
+        for record in records() {
+            let mut bytes = Vec::new();
+            seal().write(9, 800, &record, &mut bytes);
+            assert_eq!(seal().read(9, 800, &bytes), Some(record));
+            assert_eq!(seal().read(8, 800, &bytes), None);
+            assert_eq!(seal().read(9, 808, &bytes), None);
+            assert_eq!(Seal::new(DriveId(8)).read(9, 800, &bytes), None);
+            for at in 0..bytes.len() {
+                assert_eq!(seal().read(9, 800, &bytes[..at]), None);
+                bytes[at] ^= 4;
+                assert_eq!(seal().read(9, 800, &bytes), None, "byte {at}");
+                bytes[at] ^= 4;
+            }
+        }
+    }
+
+    #[test]
+    fn shards_of_a_chunk_lie_side_by_side() {
+        let Record::Shard(header) = records()[0] else { panic!("the first is a shard") };
+        let (first, last) = (seal().print(&header.key, 0), seal().print(&header.key, 255));
+        assert_eq!((first.index(), last.index()), (0, 255));
+        assert_eq!(last.0 - first.0, 255);
+        assert_eq!(Print::new(last.0, 7).index(), 7);
+        assert_eq!(
+            records()[1].entry(&seal(), 8).what,
+            What::Note(Note::Trash(Timestamp::from_millis(-9)))
+        );
+    }
+}

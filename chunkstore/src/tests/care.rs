@@ -136,3 +136,43 @@ fn care_gives_back_what_was_purged() {
         .await;
     });
 }
+
+#[test]
+fn shards_of_a_drive_that_failed_go_to_the_next_in_rank_and_home_once_it_is_back() {
+    simulate(7, async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        on(&world, async move {
+            let store = open(&here, 4).await;
+            let drives = store.drives();
+            let profile = Some(Profile { data: 2, parity: 1 });
+            store.set_map(ClusterMap { epoch: Epoch(1), drives, profile });
+            let failed = std::sync::Arc::clone(&store.0.drives[0]);
+            failed.suspect();
+            let mut keys = Vec::new();
+            for n in 0..30 {
+                keys.push(put(&store, n, 100_000).await);
+            }
+            assert_eq!(store.stats().drives[0].shards, 0);
+            assert!(store.stats().drives[0].is_suspect);
+            for key in &keys {
+                assert_eq!(distinct_drives(&store, key).await, 3, "a spare stands in");
+            }
+            here.sleep(Duration::from_secs(31)).await;
+            assert!(store.survey().await.mended_chunks > 10);
+            let share = store.stats().drives[0].shards;
+            assert!((12..=30).contains(&share), "three of four drives hold each: {share}");
+            assert_eq!(store.survey().await.mended_chunks, 0, "all are home");
+            for key in &keys {
+                assert_eq!(distinct_drives(&store, key).await, 3);
+            }
+        })
+        .await;
+    });
+}
+
+async fn distinct_drives(store: &crate::Store, key: &crate::ChunkKey) -> usize {
+    let sound = store.verify(key).await.sound;
+    assert_eq!(sound.len(), 3);
+    sound.iter().map(|(_, drive)| *drive).collect::<std::collections::BTreeSet<_>>().len()
+}

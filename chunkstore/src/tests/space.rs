@@ -221,3 +221,31 @@ fn what_is_no_chunk_is_refused_and_the_others_of_its_batch_are_stored() {
         .await;
     });
 }
+
+#[test]
+fn a_batch_of_small_chunks_is_one_write_and_one_sync() {
+    let options = simulator_world::Options { trace_kept: 10_000, ..Default::default() };
+    simulator_world::Simulation::new(1, options).run(async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        let store = on(&world, async move { open(&here, 1).await }).await;
+        let lines = |what: &str| {
+            let trace = sim.trace().lines();
+            trace.iter().filter(|line| line.contains(".pack") && line.contains(what)).count()
+        };
+        let (writes, syncs) = (lines(" write "), lines(" sync"));
+        let here = store.clone();
+        on(&world, async move {
+            let chunks = (0..100).map(|n| NewChunk {
+                tenant: tenant(),
+                generation: Generation(n),
+                plain: noise(n, 4096),
+                expected: None,
+            });
+            let results = here.put_many(chunks.collect()).await;
+            assert!(results.iter().all(Result::is_ok));
+        })
+        .await;
+        assert_eq!((lines(" write ") - writes, lines(" sync") - syncs), (1, 1));
+    });
+}
