@@ -7,6 +7,8 @@
 mod cursor;
 mod sight;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use node_base::ShareId;
 

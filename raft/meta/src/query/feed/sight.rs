@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use node_base::{FileId, FolderId, Name, NamePolicy, Permission, ShareId, UserId};
+use node_base::{FileId, Name, NamePolicy, Permission, ShareId, UserId};
 
 use crate::access::{FolderFilter, Memo, Viewer};
 use crate::chain::Chain;
@@ -41,13 +41,23 @@ impl View {
     }
 }
 
+/// Folders, and the root, above things that have lists of their own or do not inherit.
+#[derive(Default)]
+struct Above {
+    /// Above what the reader sees, or sees things in.
+    seen: BTreeSet<Parent>,
+    /// Above folders, seen or not; and above those that are closed to the reader.
+    folders: BTreeSet<Parent>,
+    closed: BTreeSet<Parent>,
+}
+
 /// A reader's sight of one moment of the tables, each folder walked once.
 pub(crate) struct Eyes<'a> {
     pub(crate) tables: &'a dyn Reader,
     pub(crate) viewer: &'a Viewer,
     memo: Memo<'a>,
-    /// Folders above something with a list of its own that the reader sees; found when first asked.
-    above: BTreeMap<ShareId, BTreeSet<Parent>>,
+    /// Of each share, what lies above things that have lists of their own; found when first asked.
+    above: BTreeMap<ShareId, Above>,
     paths: BTreeMap<(ShareId, Parent), Option<Vec<Option<String>>>>,
 }
 
@@ -129,41 +139,61 @@ impl<'a> Eyes<'a> {
 
     /// Whether something that has a list of its own is seen below the folder.
     pub(crate) fn has_below(&mut self, share: ShareId, folder: Parent) -> Result<bool, TableError> {
+        Ok(self.above(share)?.seen.contains(&folder))
+    }
+
+    /// Whether folders with lists of their own lie below the folder.
+    pub(crate) fn has_listed(
+        &mut self,
+        share: ShareId,
+        folder: Parent,
+    ) -> Result<bool, TableError> {
+        Ok(self.above(share)?.folders.contains(&folder))
+    }
+
+    /// Whether folders below the folder are closed to the reader.
+    pub(crate) fn has_closed(
+        &mut self,
+        share: ShareId,
+        folder: Parent,
+    ) -> Result<bool, TableError> {
+        Ok(self.above(share)?.closed.contains(&folder))
+    }
+
+    fn above(&mut self, share: ShareId) -> Result<&Above, TableError> {
         if !self.above.contains_key(&share) {
             let above = self.find_above(share)?;
             self.above.insert(share, above);
         }
-        Ok(self.above.get(&share).is_some_and(|above| above.contains(&folder)))
+        Ok(self.above.entry(share).or_default())
     }
 
-    fn find_above(&mut self, share: ShareId) -> Result<BTreeSet<Parent>, TableError> {
-        let mut above = BTreeSet::new();
+    fn find_above(&mut self, share: ShareId) -> Result<Above, TableError> {
+        let mut above = Above::default();
         if self.viewer.passes_all() {
             return Ok(above);
         }
-        let (tables, tenant) = (self.tables, self.viewer.tenant());
+        let (tables, viewer) = (self.tables, self.viewer);
         let mut listed = Vec::new();
-        table::scan::<Listed>(tables, &(tenant, share), &mut |(_, _, id), ()| {
+        table::scan::<Listed>(tables, &(viewer.tenant(), share), &mut |(_, _, id), ()| {
             listed.push(id);
             ControlFlow::Continue(())
         })?;
         for id in listed {
-            let Some(item) = table::get::<Items>(tables, &(tenant, id))? else { continue };
-            if item.state == ItemState::Purging {
-                continue;
-            }
+            let Some(item) = table::get::<Items>(tables, &(viewer.tenant(), id))? else { continue };
             let Some(filter) = self.memo.folder(tables, share, item.parent)? else { continue };
-            let mut seen = filter.mask(tables, id, &item)?.contains(Permission::Read);
+            let is_open = filter.mask(tables, id, &item)?.contains(Permission::Read);
+            let mut is_seen = is_open;
             if let ItemId::Folder(folder) = id {
                 let hands = filter.descend(tables, folder, &item)?.hands();
-                seen |= reads(hands).contains(&true);
+                is_seen |= reads(hands).contains(&true);
+                mark(tables, viewer, &mut above.folders, item.parent)?;
+                if !is_open {
+                    mark(tables, viewer, &mut above.closed, item.parent)?;
+                }
             }
-            let mut at = seen.then_some(item.parent);
-            while let Some(parent) = at.filter(|parent| above.insert(*parent)) {
-                at = match parent {
-                    Some(folder) => parent_of(tables, self.viewer, folder)?,
-                    None => None,
-                };
+            if is_seen {
+                mark(tables, viewer, &mut above.seen, item.parent)?;
             }
         }
         Ok(above)
@@ -190,13 +220,24 @@ impl<'a> Eyes<'a> {
     }
 }
 
-fn parent_of(
+/// Adds a folder and all that are above it.
+fn mark(
     tables: &dyn Reader,
     viewer: &Viewer,
-    folder: FolderId,
-) -> Result<Option<Parent>, TableError> {
-    let row = table::get::<Items>(tables, &(viewer.tenant(), ItemId::Folder(folder)))?;
-    Ok(row.map(|row| row.parent))
+    marked: &mut BTreeSet<Parent>,
+    parent: Parent,
+) -> Result<(), TableError> {
+    let mut at = Some(parent);
+    while let Some(parent) = at.filter(|parent| marked.insert(*parent)) {
+        at = match parent {
+            Some(folder) => {
+                let key = (viewer.tenant(), ItemId::Folder(folder));
+                table::get::<Items>(tables, &key)?.map(|row| row.parent)
+            }
+            None => None,
+        };
+    }
+    Ok(())
 }
 
 fn reads(hands: [node_base::PermissionSet; 2]) -> [bool; 2] {

@@ -2,8 +2,18 @@
 //!
 //! A row is told as it was written, if the reader may READ now what it is about; and where it took
 //! something out of the reader's sight or brought something into it, that is what is told. Who
-//! follows takes the rows in order: `deleted` drops a thing and all that is known below it,
-//! `subtree` puts what the snapshot of the folder says in the place of all that is known below it.
+//! follows takes the rows in order:
+//!
+//! - `deleted` drops a thing and all that is known below it;
+//! - `subtree` puts what the snapshot of the folder says in the place of all that is known below it,
+//!   and so does any row about a folder that is not known; the folder itself is where the row says;
+//! - a thing in a folder that is not known is asked for: what is not there is passed over, and what
+//!   is there is taken as it is now;
+//! - `subtree` about the share, or with `deleted`, puts the snapshot of the share in the place of all
+//!   that is known of it: where closed folders lie between what is seen, nobody but the server knows
+//!   what lies below what. Where it is refused, nothing is seen of the share any more.
+//!
+//! Of folders that are closed to the reader not even an id is told.
 
 use node_base::{ChangeId, DeviceId, Name, ShareId, Timestamp, UserId, VersionId};
 
@@ -12,7 +22,7 @@ use crate::chain::Chain;
 use crate::table;
 use crate::table::acl::Target;
 use crate::table::change::{Change, ChangeKind, ListBefore, Turns};
-use crate::table::item::{Checksum, Item, ItemId, ItemState, Items, Parent, Versions};
+use crate::table::item::{Body, Checksum, Item, ItemId, ItemState, Items, Parent, Versions};
 use crate::tables::TableError;
 
 /// A change as one reader is told of it.
@@ -55,9 +65,10 @@ pub(super) struct Row<'a> {
 enum How {
     /// As it is written.
     Plain { kind: ChangeKind, subtree: bool },
-    /// Without a name: it is about a folder that the reader sees only things below of, or about
-    /// something that is out of sight now.
-    Masked { kind: ChangeKind, subtree: bool },
+    /// It is out of sight: deleted, without a name.
+    Hidden { subtree: bool },
+    /// The share is to be looked at again.
+    Anew,
 }
 
 pub(super) fn tell(eyes: &mut Eyes<'_>, row: Row<'_>) -> Result<Option<Told>, TableError> {
@@ -67,7 +78,14 @@ pub(super) fn tell(eyes: &mut Eyes<'_>, row: Row<'_>) -> Result<Option<Told>, Ta
     };
     match how {
         Some(How::Plain { kind, subtree }) => plainly(eyes, row, kind, subtree).map(Some),
-        Some(How::Masked { kind, subtree }) => Ok(Some(masked(row, kind, subtree))),
+        Some(How::Hidden { subtree }) => {
+            let target = row.change.target;
+            Ok(Some(masked(row, target, ChangeKind::Deleted, subtree)))
+        }
+        Some(How::Anew) => {
+            let target = Target::Share(row.share);
+            Ok(Some(masked(row, target, ChangeKind::Permissions, true)))
+        }
         None => Ok(None),
     }
 }
@@ -101,7 +119,13 @@ fn item(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
             }
         }
         ChangeKind::Moved => moved(eyes, row, (id, &item), now),
-        ChangeKind::Deleted => Ok(as_written(row, now, false)),
+        ChangeKind::Deleted => {
+            let has_closed = match id {
+                ItemId::Folder(folder) => eyes.has_closed(row.share, Some(folder))?,
+                ItemId::File(_) => false,
+            };
+            Ok(as_written(row, now, has_closed))
+        }
         ChangeKind::Created | ChangeKind::Updated | ChangeKind::Renamed | ChangeKind::Restored => {
             Ok(as_written(row, now, row.change.subtree))
         }
@@ -114,29 +138,32 @@ fn as_written(row: Row<'_>, now: View, subtree: bool) -> Option<How> {
     let kind = row.change.kind;
     match now.sight {
         Sight::Itself => Some(How::Plain { kind, subtree }),
-        Sight::Below if subtree || kind == ChangeKind::Deleted => {
-            Some(How::Masked { kind, subtree })
-        }
+        Sight::Below if subtree || kind == ChangeKind::Deleted => Some(How::Anew),
         Sight::Below | Sight::Nothing => None,
     }
 }
 
-/// The difference that a change of rights, or of a folder's place, makes.
-fn difference(was: View, now: View, kind: ChangeKind, is_certain: bool) -> Option<How> {
-    let below = was.hands != now.hands || !is_certain;
+/// The difference that a change of rights, or of a folder's place, makes. `has_listed`: folders with
+/// lists of their own lie below, so that more may change than what is known to lie there.
+fn difference(
+    (was, now): (View, View),
+    kind: ChangeKind,
+    is_certain: bool,
+    has_listed: bool,
+) -> Option<How> {
+    let differs = was.hands != now.hands || !is_certain;
     match (was.sight, now.sight) {
-        (Sight::Itself, Sight::Itself) => Some(How::Plain { kind, subtree: below }),
-        (_, Sight::Itself) => Some(How::Plain { kind: ChangeKind::Created, subtree: true }),
-        (Sight::Itself, Sight::Below) => {
-            Some(How::Masked { kind: ChangeKind::Permissions, subtree: true })
+        (Sight::Itself, Sight::Itself) if differs && has_listed => Some(How::Anew),
+        (Sight::Itself, Sight::Itself) => Some(How::Plain { kind, subtree: differs }),
+        (Sight::Nothing, Sight::Itself) if is_certain => {
+            Some(How::Plain { kind: ChangeKind::Created, subtree: true })
         }
-        (_, Sight::Below) if below => {
-            Some(How::Masked { kind: ChangeKind::Permissions, subtree: true })
+        (_, Sight::Itself) | (Sight::Itself, Sight::Below) => Some(How::Anew),
+        (Sight::Itself, Sight::Nothing) => Some(How::Hidden { subtree: has_listed }),
+        (Sight::Below, Sight::Nothing) | (Sight::Nothing, Sight::Below) => Some(How::Anew),
+        (Sight::Below, Sight::Below) | (Sight::Nothing, Sight::Nothing) => {
+            differs.then_some(How::Anew)
         }
-        (Sight::Itself | Sight::Below, Sight::Nothing) => {
-            Some(How::Masked { kind: ChangeKind::Deleted, subtree: false })
-        }
-        (_, Sight::Below) | (Sight::Nothing, Sight::Nothing) => None,
     }
 }
 
@@ -151,13 +178,30 @@ fn rights(
         return Ok(None);
     }
     let was = eyes.before(chain, row.change.target, before)?;
-    let is_certain = !turned_since(eyes, row, chain)?;
-    let how = difference(was, now, ChangeKind::Permissions, is_certain);
+    let is_certain = !turned_since(eyes, row, &above(chain))?;
+    let has_listed = match row.change.target {
+        Target::Share(share) => eyes.has_listed(share, None)?,
+        Target::Item(ItemId::Folder(folder)) => eyes.has_listed(row.share, Some(folder))?,
+        Target::Item(ItemId::File(_)) => false,
+    };
+    let how = difference((was, now), ChangeKind::Permissions, is_certain, has_listed);
     let is_file = matches!(row.change.target, Target::Item(ItemId::File(_)));
     Ok(match how {
         Some(How::Plain { kind, .. }) if is_file => Some(How::Plain { kind, subtree: false }),
+        Some(How::Anew) if is_file && now.sight == Sight::Itself => {
+            Some(How::Plain { kind: ChangeKind::Created, subtree: false })
+        }
+        // A share that comes into sight, or goes, is looked at anew in any case.
+        Some(How::Hidden { .. }) if row.change.target == Target::Share(row.share) => {
+            Some(How::Hidden { subtree: true })
+        }
         how => how,
     })
+}
+
+/// What a chain's bottom lies in; of a root, nothing.
+fn above(chain: &Chain) -> Chain {
+    if chain.items.is_empty() { chain.clone() } else { chain.parent() }
 }
 
 fn moved(
@@ -170,40 +214,32 @@ fn moved(
         return Ok(as_written(row, now, false));
     };
     let was = eyes.item_in(id, item, *old_parent)?;
-    let ItemId::Folder(_) = id else {
+    let ItemId::Folder(folder) = id else {
         return Ok(match (was.sight, now.sight) {
             (_, Sight::Itself) => Some(How::Plain { kind: row.change.kind, subtree: false }),
-            (Sight::Itself, _) => Some(How::Masked { kind: ChangeKind::Deleted, subtree: false }),
+            (Sight::Itself, _) => Some(How::Hidden { subtree: false }),
             _ => None,
         });
     };
-    let chain = Chain::of(eyes.tables, eyes.viewer.tenant(), id)?;
-    let mut is_certain = match &chain {
-        Some(chain) => !turned_since(eyes, row, chain)?,
-        None => false,
-    };
-    if let Some(old) = *old_parent {
-        let old = Chain::of(eyes.tables, eyes.viewer.tenant(), ItemId::Folder(old))?;
-        is_certain &= match old {
-            Some(old) => !turned_since(eyes, row, &old)?,
+    let places = [*old_parent, item.parent];
+    let mut is_certain = true;
+    for place in places.into_iter().flatten() {
+        let chain = Chain::of(eyes.tables, eyes.viewer.tenant(), ItemId::Folder(place))?;
+        is_certain &= match chain {
+            Some(chain) => !turned_since(eyes, row, &chain)?,
             None => false,
         };
     }
-    let how = difference(was, now, ChangeKind::Moved, is_certain);
-    Ok(match how {
-        // It was out of sight, and the place it came from is told to nobody who did not see it.
-        Some(How::Plain { kind: ChangeKind::Created, subtree }) => {
-            Some(How::Plain { kind: ChangeKind::Created, subtree })
-        }
-        how => how,
-    })
+    let has_listed = eyes.has_listed(row.share, Some(folder))?;
+    Ok(difference((was, now), ChangeKind::Moved, is_certain, has_listed))
 }
 
 /// Whether, after this row, something in the chain was moved or had its rights changed: then what
 /// is so now does not tell how it was at the row.
 fn turned_since(eyes: &Eyes<'_>, row: Row<'_>, chain: &Chain) -> Result<bool, TableError> {
     let items = chain.items.iter().map(|(id, _)| Target::Item(*id));
-    for target in items.chain([Target::Share(row.share)]) {
+    let root = (row.change.target != Target::Share(row.share)).then_some(Target::Share(row.share));
+    for target in items.chain(root) {
         let key = (eyes.viewer.tenant(), row.share, target);
         if table::get::<Turns>(eyes.tables, &key)?.is_some_and(|last| last > row.number) {
             return Ok(true);
@@ -219,8 +255,19 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
         (ChangeKind::Deleted, Some(before), _) => {
             let view = at_its_end(eyes, row, id, before)?;
             Ok(match view.sight {
-                Sight::Itself => Some(How::Plain { kind: ChangeKind::Deleted, subtree: false }),
-                Sight::Below => Some(How::Masked { kind: ChangeKind::Deleted, subtree: false }),
+                Sight::Itself => {
+                    Some(How::Plain { kind: ChangeKind::Deleted, subtree: change.subtree })
+                }
+                Sight::Below => Some(How::Anew),
+                // Something below had rights of its own: perhaps the reader's.
+                Sight::Nothing => change.subtree.then_some(How::Anew),
+            })
+        }
+        // The reader may know it from before; who may see it when it goes is told then.
+        (ChangeKind::Permissions, Some(before), _) => {
+            Ok(match at_its_end(eyes, row, id, before)?.sight {
+                Sight::Itself => Some(How::Hidden { subtree: matches!(id, ItemId::Folder(_)) }),
+                Sight::Below => Some(How::Anew),
                 Sight::Nothing => None,
             })
         }
@@ -228,7 +275,7 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
         (ChangeKind::Moved, _, Some((old_parent, _))) => {
             let plain = plain(row.share, *old_parent, UserId::from(0));
             let was = eyes.item_in(id, &plain, *old_parent)?;
-            let how = How::Masked { kind: ChangeKind::Deleted, subtree: false };
+            let how = How::Hidden { subtree: matches!(id, ItemId::Folder(_)) };
             Ok((was.sight == Sight::Itself).then_some(how))
         }
         _ => Ok(None),
@@ -265,17 +312,16 @@ fn at_its_end(
     let owner = before.owner.unwrap_or(UserId::from(0));
     chain.items.insert(0, (id, plain(row.share, change.parent, owner)));
     let view = eyes.before(&chain, change.target, &before)?;
-    let has_below = change.subtree && view.sight == Sight::Nothing;
-    Ok(View { sight: if has_below { Sight::Below } else { view.sight }, ..view })
+    Ok(view)
 }
 
-fn masked(row: Row<'_>, kind: ChangeKind, subtree: bool) -> Told {
+fn masked(row: Row<'_>, target: Target, kind: ChangeKind, subtree: bool) -> Told {
     let change = row.change;
     Told {
         share: row.share,
         number: row.number,
         id: change.id,
-        target: change.target,
+        target,
         kind,
         by: change.by,
         device: None,
@@ -302,13 +348,16 @@ fn plainly(
     subtree: bool,
 ) -> Result<Told, TableError> {
     let change = row.change;
-    let mut told = masked(row, kind, subtree);
+    let mut told = masked(row, change.target, kind, subtree);
     told.device.clone_from(&change.device);
     told.parent = change.parent;
     told.name.clone_from(&change.name);
     (told.version, told.version_number, told.size) = (change.version, change.number, change.size);
-    let path = match &change.name {
-        Some(name) => Some(path_to(eyes, row.share, change.parent, name)?),
+    if let (ChangeKind::Permissions, Target::Item(id)) = (change.kind, change.target) {
+        as_it_is(eyes, id, &mut told)?;
+    }
+    let path = match &told.name {
+        Some(name) => Some(path_to(eyes, row.share, told.parent, name)?),
         None => None,
     };
     let has_old = kind != ChangeKind::Created && kind == change.kind;
@@ -320,11 +369,11 @@ fn plainly(
     } else {
         told.new_path = path;
     }
-    if let (Target::Item(ItemId::File(id)), Some(number)) = (change.target, change.number) {
+    if let (Target::Item(ItemId::File(id)), Some(number)) = (change.target, told.version_number) {
         let key = (eyes.viewer.tenant(), id, number);
         let version = table::get::<Versions>(eyes.tables, &key)?;
         // A version may have moved up to make room for the losing side of a conflict.
-        if let Some(version) = version.filter(|version| change.version == Some(version.id)) {
+        if let Some(version) = version.filter(|version| told.version == Some(version.id)) {
             told.mime_type = Some(version.mime_type);
             told.checksum = Some(version.checksum);
             told.client_modified_at = version.client_modified_at;
@@ -332,6 +381,20 @@ fn plainly(
         }
     }
     Ok(told)
+}
+
+/// What a change of rights brings into sight is what is there now: the row knows nothing of it.
+fn as_it_is(eyes: &Eyes<'_>, id: ItemId, told: &mut Told) -> Result<(), TableError> {
+    let item = table::get::<Items>(eyes.tables, &(eyes.viewer.tenant(), id))?;
+    let Some(item) = item else { return Ok(()) };
+    told.parent = item.parent;
+    if let Body::File(file) = &item.body {
+        told.version = Some(file.version_id);
+        told.version_number = Some(file.version);
+        told.size = Some(file.size);
+    }
+    told.name = Some(item.name);
+    Ok(())
 }
 
 /// Names above that are gone are shown like those that are closed.

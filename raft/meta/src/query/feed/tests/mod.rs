@@ -1,0 +1,5 @@
+//! A client that follows the changes from any cursor has in the end what its user may READ.
+
+mod follower;
+mod random;
+mod stories;

@@ -1,0 +1,214 @@
+//! Random changes of a tree and of who may see what in it, followed by clients that lag.
+
+use node_base::{PermissionSet, Role, UserId};
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+
+use super::follower::{Follower, Tree};
+use crate::command::{
+    Command, EntryFilter, FileDestination, ItemCommand, PermissionCommand, Place, ShareCommand,
+    Upkeep,
+};
+use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
+use crate::table::item::{ItemId, Parent};
+use crate::table::people::Principal;
+
+/// A change; numbers choose among what there is.
+#[derive(Debug, Clone)]
+enum Act {
+    Folder { parent: u8, name: u8 },
+    File { parent: u8, name: u8, content: u8 },
+    Replace { item: u8, content: u8 },
+    Rename { item: u8, name: u8 },
+    Move { item: u8, parent: u8 },
+    Copy { item: u8, parent: u8, name: u8 },
+    Delete(u8),
+    Restore(u8),
+    Purge(u8),
+    Entry { item: u8, who: u8, allow: bool, applies: u8 },
+    NoEntry { item: u8, who: u8, allow: bool },
+    Inherit { item: u8, inherit: bool, copy: bool },
+    Member { join: bool },
+    Release,
+    Poll { who: u8, limit: u8 },
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let n = || any::<u8>();
+    let name = || 0..4u8;
+    prop_oneof![
+        3 => (n(), name()).prop_map(|(parent, name)| Act::Folder { parent, name }),
+        2 => (n(), name(), 0..3u8)
+            .prop_map(|(parent, name, content)| Act::File { parent, name, content }),
+        1 => (n(), 0..3u8).prop_map(|(item, content)| Act::Replace { item, content }),
+        1 => (n(), name()).prop_map(|(item, name)| Act::Rename { item, name }),
+        3 => (n(), n()).prop_map(|(item, parent)| Act::Move { item, parent }),
+        1 => (n(), n(), name()).prop_map(|(item, parent, name)| Act::Copy { item, parent, name }),
+        2 => n().prop_map(Act::Delete),
+        2 => n().prop_map(Act::Restore),
+        1 => n().prop_map(Act::Purge),
+        3 => (n(), 0..3u8, any::<bool>(), 0..3u8)
+            .prop_map(|(item, who, allow, applies)| Act::Entry { item, who, allow, applies }),
+        2 => (n(), 0..3u8, any::<bool>())
+            .prop_map(|(item, who, allow)| Act::NoEntry { item, who, allow }),
+        2 => (n(), any::<bool>(), any::<bool>())
+            .prop_map(|(item, inherit, copy)| Act::Inherit { item, inherit, copy }),
+        1 => any::<bool>().prop_map(|join| Act::Member { join }),
+        1 => Just(Act::Release),
+        3 => (0..3u8, 1..4u8).prop_map(|(who, limit)| Act::Poll { who, limit }),
+    ]
+}
+
+fn name(n: u8) -> String {
+    ["a", "B", "c.txt", "d"][usize::from(n) % 4].to_owned()
+}
+
+/// Runs an act as Ann, who may do everything; what is refused changes nothing.
+fn perform(tree: &mut Tree, act: &Act, followers: &mut [Follower]) {
+    let items: Vec<ItemId> = tree.items().into_iter().map(|(id, _)| id).collect();
+    let pick = |n: u8| items.get(usize::from(n) % items.len().max(1)).copied();
+    let folders: Vec<Parent> = std::iter::once(None)
+        .chain(items.iter().filter_map(|id| match id {
+            ItemId::Folder(folder) => Some(Some(*folder)),
+            ItemId::File(_) => None,
+        }))
+        .collect();
+    let place = |n: u8| Place {
+        share: tree.fixture.share,
+        parent: folders[usize::from(n) % folders.len()],
+    };
+    let who = |n: u8| -> UserId {
+        [tree.fixture.bob, tree.fixture.cleo, tree.fixture.ann][usize::from(n) % 3]
+    };
+    let command = match act {
+        Act::Folder { parent, name: n } => {
+            ItemCommand::CreateFolder { place: place(*parent), name: name(*n) }
+        }
+        Act::File { parent, name: n, content } => {
+            let to = FileDestination::New { place: place(*parent), name: name(*n) };
+            let ann = tree.fixture.ann;
+            let _ = tree.commit(ann, to, *content);
+            return;
+        }
+        Act::Replace { item, content } => {
+            let Some(ItemId::File(file)) = pick(*item) else { return };
+            let ann = tree.fixture.ann;
+            let _ = tree.commit(ann, FileDestination::Replace { file, base: None }, *content);
+            return;
+        }
+        Act::Poll { who, limit } => {
+            let follower = &mut followers[usize::from(*who) % followers.len()];
+            follower.follow(tree, usize::from(*limit));
+            return;
+        }
+        Act::Release => {
+            let release = Command::Upkeep(Upkeep::Release { limit: 3 });
+            let _ = tree.fixture.run_node(release);
+            return;
+        }
+        Act::Member { join } => {
+            let (share, principal) = (tree.fixture.share, Principal::User(tree.fixture.cleo));
+            let command = if *join {
+                ShareCommand::AddMember { share, principal, role: Role::Reader, expires_at: None }
+            } else {
+                ShareCommand::RemoveMember { share, principal }
+            };
+            let ann = tree.fixture.ann;
+            let _ = tree.fixture.run(ann, Command::Share(command));
+            return;
+        }
+        Act::Entry { item, .. } | Act::NoEntry { item, .. } | Act::Inherit { item, .. } => {
+            let target = match pick(*item) {
+                Some(id) if item % 8 != 0 => Target::Item(id),
+                _ => Target::Share(tree.fixture.share),
+            };
+            let command = rights(act, target, who);
+            let ann = tree.fixture.ann;
+            let _ = tree.fixture.run(ann, Command::Permission(command));
+            return;
+        }
+        other => {
+            let (Act::Rename { item, .. }
+            | Act::Move { item, .. }
+            | Act::Copy { item, .. }
+            | Act::Delete(item)
+            | Act::Restore(item)
+            | Act::Purge(item)) = other
+            else {
+                return;
+            };
+            let Some(item) = pick(*item) else { return };
+            match other {
+                Act::Rename { name: n, .. } => ItemCommand::Update {
+                    item,
+                    name: Some(name(*n)),
+                    client_modified_at: None,
+                    executable: None,
+                    restore: false,
+                },
+                Act::Move { parent, .. } => {
+                    ItemCommand::Move { item, to: place(*parent), name: None }
+                }
+                Act::Copy { parent, name: n, .. } => {
+                    ItemCommand::Copy { item, to: place(*parent), name: Some(name(*n)) }
+                }
+                Act::Delete(_) => ItemCommand::Delete { item },
+                Act::Restore(_) => ItemCommand::Restore { item },
+                _ => ItemCommand::Purge { item },
+            }
+        }
+    };
+    let ann = tree.fixture.ann;
+    let _ = tree.run(ann, command);
+}
+
+fn rights(act: &Act, target: Target, who: impl Fn(u8) -> UserId) -> PermissionCommand {
+    let effect = |allow: bool| if allow { Effect::Allow } else { Effect::Deny };
+    match act {
+        Act::Entry { who: n, allow, applies, .. } => PermissionCommand::AddEntry {
+            target,
+            trustee: Trustee::User(who(n % 2)),
+            effect: effect(*allow),
+            permissions: PermissionSet::READ,
+            applies_to: [AppliesTo::ThisAndChildren, AppliesTo::ThisOnly, AppliesTo::ChildrenOnly]
+                [usize::from(*applies) % 3],
+        },
+        Act::NoEntry { who: n, allow, .. } => PermissionCommand::RemoveEntries {
+            target,
+            which: EntryFilter::Of(Trustee::User(who(n % 2)), effect(*allow)),
+        },
+        Act::Inherit { inherit, copy, .. } => PermissionCommand::SetInheritance {
+            target,
+            inherit: *inherit,
+            copy_inherited: *copy,
+            keep_caller: true,
+        },
+        _ => unreachable!("only acts on rights come here"),
+    }
+}
+
+fn check(acts: &[Act]) {
+    let mut tree = Tree::new();
+    let share = tree.fixture.share;
+    let readers = [tree.fixture.bob, tree.fixture.cleo, tree.fixture.ann];
+    let mut followers = readers.map(|user| Follower::new(user, share));
+    for act in acts {
+        perform(&mut tree, act, &mut followers);
+    }
+    tree.check();
+    for follower in &mut followers {
+        follower.catch_up(&tree);
+        assert_eq!(follower.known, tree.seen(follower.user, share), "followed {}", follower.user);
+        let walked = super::follower::snapshot(&tree, follower.user, share, None);
+        assert_eq!(walked, follower.known, "walked {}", follower.user);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_follows_has_what_they_may_read(acts in vec(acts(), 1..60)) {
+        check(&acts);
+    }
+}
