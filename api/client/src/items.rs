@@ -122,7 +122,7 @@ impl Client {
         Ok(Download::new(answer, Arc::clone(&self.0.counters)))
     }
 
-    /// A part of a file's content. With `version_id` it is a part only if that is still the content:
+    /// A part of a file's content. With `version_id` it is a part only while that is the content;
     /// otherwise the answer is the whole, see [`Download::is_partial`].
     ///
     /// # Errors

@@ -49,12 +49,16 @@ pub(crate) enum Command {
         device: bool,
     },
     /// Forget the server and its token
+    #[command(after_help = "Example:\n  scaidrive logout")]
     Logout,
     /// Who is signed in, and where
+    #[command(after_help = "Example:\n  scaidrive whoami --json")]
     Whoami,
     /// List the shares you are a member of
+    #[command(after_help = "Example:\n  scaidrive shares")]
     Shares,
     /// Make and change shares
+    #[command(after_help = "Example:\n  scaidrive share create Team")]
     Share {
         #[command(subcommand)]
         command: ShareCommand,
@@ -220,6 +224,7 @@ pub(crate) enum ShareCommand {
         name_policy: PolicyArgument,
     },
     /// Move a share to the trash
+    #[command(after_help = "Example:\n  scaidrive share delete Team")]
     Delete {
         #[arg(value_name = "SHARE")]
         share: String,

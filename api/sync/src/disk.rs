@@ -1,12 +1,7 @@
 //! The person's own files. Unlike a node's drives they have times, Unix bits and links, and other
-//! programs change them while we look.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a person's files are no node's drive"
-)]
+//! programs change them while we look. Every use of the machine's file calls is in this module.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -90,6 +85,7 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 /// What is in a folder. Entries that vanish meanwhile are left out.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn list(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -115,6 +111,7 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
 pub(crate) struct Reader(File);
 
 impl Reader {
+    #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         File::open(path).map(Self)
     }
@@ -178,7 +175,7 @@ pub(crate) struct Part {
 impl Part {
     /// Opens or makes it. What an earlier run left in it is kept.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
+        let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         Ok(Self { file: options.open(path)?, path: path.to_owned() })
     }
@@ -201,8 +198,8 @@ impl Part {
         Ok(())
     }
 
-    /// Makes it `size` long, gives it its time and Unix bit and the permissions of what it replaces,
-    /// and makes all that durable.
+    /// Makes it `size` long, gives it its time and Unix bit and the permissions of what it
+    /// replaces, and makes all that durable.
     pub(crate) fn finish(
         &self,
         size: u64,
@@ -227,6 +224,7 @@ impl Part {
     }
 
     /// Gives it its name; what has that name is replaced if it still is `over`.
+    #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
     pub(crate) fn take_place(&self, target: &Path, over: Option<Stamp>) -> io::Result<bool> {
         let now = match look(target)? {
             None => None,
@@ -251,6 +249,7 @@ pub(crate) fn moment_of(stamp: &Stamp) -> Timestamp {
     Timestamp::from_millis(stamp.modified.div_euclid(1_000_000))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 #[cfg(unix)]
 pub(crate) fn mark(path: &Path, executable: bool) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -268,6 +267,7 @@ pub(crate) fn mark(_path: &Path, _executable: bool) -> io::Result<()> {
 }
 
 /// Makes a folder; that it is there already is as good.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match look(path)? {
@@ -279,11 +279,13 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and those above it.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
 /// Gives something another name, if nothing has that name.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn shift(from: &Path, to: &Path) -> io::Result<()> {
     if look(to)?.is_some() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -292,6 +294,7 @@ pub(crate) fn shift(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Removes a file that still is what was seen. Whether it was.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn remove_seen(path: &Path, seen: Stamp) -> io::Result<bool> {
     match look(path)? {
         None => Ok(true),
@@ -311,14 +314,16 @@ pub(crate) fn remove_empty(path: &Path) -> io::Result<bool> {
 }
 
 /// Removes a part that nobody will finish.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn remove_part(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
 /// Writes a file that holds secrets: whole or not at all, and for its owner alone.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
-    let mut options = OpenOptions::new();
+    let mut options = File::options();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -331,6 +336,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes it; that it is not there is as good.
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn remove_private(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -67,6 +67,8 @@ pub(crate) struct Server {
     pub(crate) incarnation: u32,
     /// After so many batches of chunks, refuse all.
     pub(crate) batches_left: Option<u32>,
+    /// The next completion finds the first chunk gone.
+    pub(crate) loses_a_chunk: bool,
 }
 
 type Shared = Arc<Mutex<Server>>;
@@ -606,6 +608,15 @@ async fn chunks_batch(
 
 async fn complete(State(server): State<Shared>, Path(id): Path<String>) -> Response {
     let mut server = lock(&server);
+    if std::mem::take(&mut server.loses_a_chunk) {
+        let first = server.sessions[&id].chunks[0].sha256.0;
+        server.chunks.remove(&first);
+        let mut error = ErrorInfo::new(ErrorCode::Validation, "r".to_owned());
+        error.missing = Some(vec![0]);
+        let detail = Detail::Sentence("Chunks are missing.".to_owned());
+        return (StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorBody { detail, error }))
+            .into_response();
+    }
     let Some(session) = server.sessions.get(&id) else { return refuse(ErrorCode::NotFound) };
     assert_eq!(server.missing(session, 0), [] as [u64; 0], "complete comes last");
     let upload = session.upload.clone();

@@ -21,8 +21,8 @@ const PAGE: u32 = node_base::limits::CHANGES_PAGE_MAX;
 pub(crate) enum Pulled {
     /// The tree is as the server's.
     UpToDate,
-    /// The tree is as the server's, but the server may have forgotten what came between: nothing may
-    /// be taken for deleted because it is absent.
+    /// The tree is as the server's, but the server may have forgotten what came between: nothing
+    /// may be taken for deleted because it is absent.
     HistoryLost,
 }
 

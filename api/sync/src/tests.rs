@@ -160,11 +160,11 @@ async fn a_tree_goes_up_and_comes_down_elsewhere_and_then_nothing_moves() {
 async fn a_change_in_a_large_file_sends_and_fetches_little_more_than_itself() {
     let (address, shared) = fake::serve().await;
     let (ann, bob) = (Person::new(&address), Person::new(&address));
-    let mut bytes = noise(2, 24 << 20);
+    let mut bytes = noise(2, 12 << 20);
     ann.write("large", &bytes);
     ann.sync().await;
     bob.sync().await;
-    let middle = 12 << 20;
+    let middle = 6 << 20;
     bytes.splice(middle..middle, noise(3, 1 << 20));
     ann.write("large", &bytes);
     let figures = ann.sync().await;
@@ -228,14 +228,14 @@ async fn two_edits_are_both_kept_on_both_sides() {
 async fn an_upload_that_broke_off_goes_on_where_it_was() {
     let (address, shared) = fake::serve().await;
     let ann = Person::new(&address);
-    ann.write("large", &noise(5, 40 << 20));
-    server(&shared).batches_left = Some(5);
+    ann.write("large", &noise(5, 14 << 20));
+    server(&shared).batches_left = Some(2);
     let (_, outcome) = ann.sync_with(|_| ()).await;
     assert!(outcome.failure().is_some());
     server(&shared).batches_left = None;
     server(&shared).forget_requests();
     let figures = ann.sync().await;
-    assert!(figures.sent_bytes < 24 << 20, "{} bytes were sent again", figures.sent_bytes);
+    assert!(figures.sent_bytes < 8 << 20, "{} bytes were sent again", figures.sent_bytes);
     let opened =
         server(&shared).asked.iter().filter(|line| *line == "POST /api/v1/uploads").count();
     assert_eq!(opened, 0, "the old session is taken up");
@@ -243,18 +243,30 @@ async fn an_upload_that_broke_off_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_that_went_away_before_the_completion_is_sent_again() {
+    let (address, shared) = fake::serve().await;
+    let ann = Person::new(&address);
+    ann.write("large", &noise(7, 1 << 20));
+    ann.sync().await;
+    ann.write("copy", &noise(7, 1 << 20));
+    server(&shared).loses_a_chunk = true;
+    assert_eq!(ann.sync().await.chunks_sent, 1);
+    alike(&ann, &shared);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_that_broke_off_goes_on_where_it_was() {
     let (address, shared) = fake::serve().await;
     let ann = Person::new(&address);
-    let bytes = noise(6, 12 << 20);
+    let bytes = noise(6, 8 << 20);
     server(&shared).write("large", &bytes);
     // What a killed run leaves: the file on its way, with half of it good.
     let mut half = bytes.clone();
-    half[6 << 20..].fill(0);
+    half[4 << 20..].fill(0);
     let part = crate::scan::part_name("large", "ver_fil_1_1");
     ann.write(&part, &half);
     let figures = ann.sync().await;
-    assert!(figures.received_bytes < 7 << 20, "{} bytes came again", figures.received_bytes);
+    assert!(figures.received_bytes < 5 << 20, "{} bytes came again", figures.received_bytes);
     alike(&ann, &shared);
 }
 

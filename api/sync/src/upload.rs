@@ -28,6 +28,8 @@ use crate::state::{Chunk, Resume};
 
 /// Bytes of chunks in one request.
 const BATCH_BYTES: usize = 4 << 20;
+/// How often a completion may find that chunks went away meanwhile.
+const COMPLETIONS_MAX: u32 = 3;
 /// Requests under way for one file.
 const IN_FLIGHT: usize = 4;
 
@@ -294,10 +296,46 @@ impl Sender<'_> {
             // A file without a byte has no group that would have opened it.
             sender.declare(0, &empty, keep).await?;
         }
-        let id = sender.session.map(|session| session.id).unwrap_or_default();
-        let done = sender.engine.client.complete_upload(&id, &CompleteUpload::default()).await?;
-        Ok(Sent { file: done.file, chunks: sender.chunks })
+        let id = sender.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+        for _ in 0..COMPLETIONS_MAX {
+            let complete = CompleteUpload::default();
+            match sender.engine.client.complete_upload(&id, &complete).await {
+                Ok(done) => return Ok(Sent { file: done.file, chunks: sender.chunks }),
+                Err(error) => {
+                    let gone = gone(&error).ok_or(error)?;
+                    sender.send_again(&gone).await?;
+                }
+            }
+        }
+        Err(TransferError::Ended(sender.source.path.clone()))
     }
+
+    /// Sends chunks that the server had and has lost since.
+    async fn send_again(&mut self, gone: &[u64]) -> Result<(), TransferError> {
+        let gone: BTreeSet<u64> = gone.iter().copied().collect();
+        let mut offset = 0;
+        let mut places = Vec::new();
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            if gone.contains(&(index as u64)) {
+                places.push(Place { index: index as u32, offset, chunk: *chunk });
+            }
+            offset += u64::from(chunk.size);
+        }
+        for batch in batches(places.into_iter()) {
+            self.start(batch).await?;
+        }
+        for task in std::mem::take(&mut self.under_way) {
+            self.ended(task).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The chunks that a completion found missing.
+fn gone(error: &CallError) -> Option<Vec<u64>> {
+    let CallError::Refused(refusal) = error else { return None };
+    let missing = refusal.body.as_ref()?.error.missing.clone()?;
+    (!missing.is_empty()).then_some(missing)
 }
 
 fn declared(chunks: &[Chunk]) -> Vec<DeclaredChunk> {

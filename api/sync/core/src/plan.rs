@@ -33,8 +33,8 @@ pub struct Skipped {
 pub struct Plan {
     pub steps: Vec<Step>,
     pub skipped: Vec<Skipped>,
-    /// Deletions that wait for [`Options::accept_deletions`], because one side has no file at all any
-    /// more; then there are no steps.
+    /// Deletions that wait for [`Options::accept_deletions`], because one side has no file at all
+    /// any more; then there are no steps.
     pub held: Vec<Step>,
     /// How many pairs of contents were both kept.
     pub conflicts: u64,
