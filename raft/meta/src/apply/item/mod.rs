@@ -10,6 +10,8 @@ mod purge;
 pub(crate) mod relocate;
 mod subtree;
 mod sweep;
+#[cfg(test)]
+mod tests;
 pub(crate) mod trash;
 pub(crate) mod version;
 

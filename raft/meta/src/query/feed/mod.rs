@@ -8,7 +8,7 @@ mod cursor;
 mod sight;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use node_base::ShareId;
 

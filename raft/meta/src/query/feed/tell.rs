@@ -7,8 +7,8 @@
 //! - `deleted` drops a thing and all that is known below it;
 //! - `subtree` puts what the snapshot of the folder says in the place of all that is known below it,
 //!   and so does any row about a folder that is not known; the folder itself is where the row says;
-//! - a thing in a folder that is not known is asked for: what is not there is passed over, and what
-//!   is there is taken as it is now;
+//! - a thing in a folder that is not known is asked for: what is not there is dropped, and what is
+//!   there is taken as it is now;
 //! - `subtree` about the share, or with `deleted`, puts the snapshot of the share in the place of all
 //!   that is known of it: where closed folders lie between what is seen, nobody but the server knows
 //!   what lies below what. Where it is refused, nothing is seen of the share any more.

@@ -213,7 +213,7 @@ impl Follower {
         if parent.is_some_and(|parent| !self.known.contains_key(&parent)) {
             match tree.seen(self.user, self.share).remove(&id) {
                 Some(now) => known = now,
-                None => return,
+                None => return self.drop_below(id),
             }
         }
         if let ItemId::Folder(folder) = id

@@ -3,3 +3,5 @@
 mod follower;
 mod random;
 mod stories;
+
+pub(crate) use follower::Tree;
