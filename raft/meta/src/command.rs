@@ -323,7 +323,10 @@ pub enum BatchTarget {
         folder: Parent,
         path: String,
     },
-    Replace { file: FileId, base: Option<VersionId> },
+    Replace {
+        file: FileId,
+        base: Option<VersionId>,
+    },
 }
 
 /// Content whose chunks the caller's node has at hand.

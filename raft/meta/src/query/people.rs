@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use node_base::{GroupId, Permission, PartnerId, TenantId, Timestamp, UserId};
+use node_base::{GroupId, PartnerId, Permission, TenantId, Timestamp, UserId};
 
 use super::page::{Page, Pager, Reply};
 use crate::access::Viewer;

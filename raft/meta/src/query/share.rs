@@ -15,8 +15,8 @@ use crate::table::item::{Children, ItemId};
 use crate::table::people::{Groups, Principal, Users};
 use crate::table::quota::{QuotaTarget, Quotas, Usages};
 use crate::table::share::{
-    Invitation, InvitationState, Invitations, InvitationsByEmail, Member, Members,
-    PrincipalShares, Share, Shares,
+    Invitation, InvitationState, Invitations, InvitationsByEmail, Member, Members, PrincipalShares,
+    Share, Shares,
 };
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
@@ -139,10 +139,7 @@ fn mine(tables: &dyn Reader, viewer: &Viewer) -> Result<BTreeSet<ShareId>, Table
     Ok(shares)
 }
 
-pub(super) fn is_member_anywhere(
-    tables: &dyn Reader,
-    viewer: &Viewer,
-) -> Result<bool, TableError> {
+pub(super) fn is_member_anywhere(tables: &dyn Reader, viewer: &Viewer) -> Result<bool, TableError> {
     for share in mine(tables, viewer)? {
         if !access::roles(tables, viewer, share)?.is_empty() {
             return Ok(true);

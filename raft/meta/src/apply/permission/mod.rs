@@ -39,9 +39,7 @@ pub(crate) fn run(step: &mut Step<'_>, command: &PermissionCommand) -> Result<An
             let wanted = Wanted { trustee, effect, permissions: *permissions, applies_to };
             add_entry(step, *target, wanted)
         }
-        PermissionCommand::RemoveEntries { target, which } => {
-            remove_entries(step, *target, *which)
-        }
+        PermissionCommand::RemoveEntries { target, which } => remove_entries(step, *target, *which),
         PermissionCommand::SetInheritance { target, inherit, copy_inherited, keep_caller } => {
             let keep = Keep { inherited: *copy_inherited, caller: *keep_caller };
             set_inheritance(step, *target, *inherit, keep)
@@ -198,11 +196,7 @@ fn add_entry(step: &mut Step<'_>, target: Target, wanted: Wanted) -> Result<Answ
     Ok(Answer::Entry(id))
 }
 
-fn remove_entries(
-    step: &mut Step<'_>,
-    target: Target,
-    which: EntryFilter,
-) -> Result<Answer, Stop> {
+fn remove_entries(step: &mut Step<'_>, target: Target, which: EntryFilter) -> Result<Answer, Stop> {
     let chain = manageable(step, target)?;
     let (tenant, _) = step.who()?;
     let mut rights = rights(step.reader(), tenant, &chain)?;

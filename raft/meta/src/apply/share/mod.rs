@@ -65,9 +65,7 @@ pub(crate) fn run(step: &mut Step<'_>, command: &ShareCommand) -> Result<Answer,
         ShareCommand::UpdateMember { share, principal, role, expires_at } => {
             member::update(step, *share, *principal, *role, *expires_at)
         }
-        ShareCommand::RemoveMember { share, principal } => {
-            member::remove(step, *share, *principal)
-        }
+        ShareCommand::RemoveMember { share, principal } => member::remove(step, *share, *principal),
         ShareCommand::Invite { share, email, role, message, days } => {
             let invite =
                 invitation::Invite { email, role: *role, message: message.as_deref(), days: *days };
