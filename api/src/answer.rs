@@ -12,7 +12,18 @@ pub struct Created<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        (StatusCode::CREATED, Json(self.0)).into_response()
+        CreatedAs(Json(self.0)).into_response()
+    }
+}
+
+/// Something was made, as the answer inside shows it.
+pub struct CreatedAs<T>(pub T);
+
+impl<T: IntoResponse> IntoResponse for CreatedAs<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        *response.status_mut() = StatusCode::CREATED;
+        response
     }
 }
 

@@ -123,10 +123,15 @@ impl Ops {
     }
 
     /// Ready when the node is about to stop.
-    pub(crate) async fn stopping(&self) {
+    pub async fn stopping(&self) {
         let mut stopping = self.0.stopping.subscribe();
         // The sender lives as long as these operations.
         let _ = stopping.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the node is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stopping.borrow()
     }
 
     /// Has a caller's command agreed on and applied.

@@ -44,6 +44,17 @@ pub fn conflict(tenant: TenantId, id: ConflictId, row: &Row) -> Conflict {
     }
 }
 
+/// A kind of conflict as metrics name it.
+pub const fn kind(kind: ConflictKind) -> &'static str {
+    match kind {
+        ConflictKind::Content => "content",
+        ConflictKind::Name => "name",
+        ConflictKind::EditDelete => "edit_delete",
+        ConflictKind::DeleteEdit => "delete_edit",
+        ConflictKind::Move => "move",
+    }
+}
+
 /// A strategy as the contract spells it.
 pub const fn strategy(strategy: ConflictStrategy) -> Strategy {
     match strategy {

@@ -1,5 +1,7 @@
 //! Rows as the contract shows them. Converters only: what a caller may see is decided before.
 
+pub mod audit;
+pub mod change;
 pub mod conflict;
 pub mod item;
 pub mod people;
@@ -8,6 +10,7 @@ pub mod quota;
 pub mod seen;
 pub mod share;
 
+pub use change::change;
 pub use conflict::conflict;
 pub use item::item;
 

@@ -37,6 +37,11 @@ pub fn file(tenant: TenantId, view: &ItemView) -> Seen<File> {
     }
 }
 
+/// A file or a folder as the caller may see it.
+pub fn any(tenant: TenantId, view: &ItemView) -> Seen<Item> {
+    item(tenant, view).map_or_else(|| Seen::Only { id: item_id(view.id) }, Seen::Whole)
+}
+
 /// The revision of an item, for its tag; nothing is told of what cannot be read.
 pub fn revision(view: &ItemView) -> u64 {
     view.item.as_ref().map_or(0, |item| item.revision)

@@ -25,7 +25,7 @@ use crate::present;
 use crate::state::ApiState;
 
 /// The route of this section.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create))
 }
 
@@ -77,7 +77,7 @@ async fn create(
     }
     state.metrics.uploaded_bytes.inc_by(bytes);
     let tenant = call.caller.tenant;
-    let results = batch.commit().await?.into_iter().map(|row| result(tenant, row)).collect();
+    let results = batch.commit().await?.into_iter().map(|row| result(&state, tenant, row)).collect();
     Ok(Json(BatchResults { results }))
 }
 
@@ -151,11 +151,12 @@ async fn take(
     Ok(bytes)
 }
 
-fn result(tenant: TenantId, row: Row) -> BatchResult {
+fn result(state: &ApiState, tenant: TenantId, row: Row) -> BatchResult {
     let (status, view, conflict, error) = match row.status {
         RowStatus::Created(view) => (BatchStatus::Created, Some(view), None, None),
         RowStatus::Replaced(view) => (BatchStatus::Replaced, Some(view), None, None),
         RowStatus::Conflict(id, row) => {
+            state.metrics.conflict(present::conflict::kind(row.kind));
             let conflict = present::conflict(tenant, id, &row);
             (BatchStatus::Conflict, None, Some(conflict), None)
         }

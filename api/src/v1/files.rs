@@ -13,20 +13,20 @@ use api_types::v1::folders::Target;
 use api_types::{Hash, Patch};
 use axum::Json;
 use axum::extract::{Multipart, Path, State};
-use node_base::{FileId, Timestamp};
+use node_base::{FileId, TenantId, Timestamp};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{content, place};
-use crate::answer::{Created, Done, Tagged};
+use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, id, path_id};
+use crate::extract::{Asked, Asking, Asks, id, not_null, path_id};
 use crate::present::seen as present;
 use crate::present::seen::Seen;
 use crate::state::ApiState;
 
 /// The routes of this section.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(get, patch, delete))
@@ -38,6 +38,10 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 
 pub(super) fn file_id(text: &str) -> Result<FileId, ApiError> {
     path_id(text, Noun::File)
+}
+
+fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<File>>>> {
+    CreatedAs(Tagged(present::revision(view), Json(present::file(tenant, view))))
 }
 
 /// Show a file
@@ -68,7 +72,7 @@ async fn create(
     State(state): State<ApiState>,
     Asking(call): Asking,
     form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
-) -> Result<Created<Seen<File>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Seen<File>>>>, ApiError> {
     let mut form = form.map_err(|_| not_a_form())?;
     let mut fields = Fields::default();
     loop {
@@ -96,8 +100,8 @@ async fn create(
         let finished = writer.finish().await?;
         let destination = FileDestination::New { place, name };
         let answer = state.ops.commit_file(&call, destination, details, finished).await?;
-        let view = place::committed(call.caller.tenant, &answer)?;
-        return Ok(Created(present::file(call.caller.tenant, view)));
+        let view = place::committed(&state, call.caller.tenant, &answer)?;
+        return Ok(made(call.caller.tenant, view));
     }
 }
 
@@ -172,27 +176,18 @@ async fn patch(
 ) -> Result<Tagged<Json<Seen<File>>>, ApiError> {
     let command = ItemCommand::Update {
         item: ItemId::File(file_id(&text)?),
-        name: required("name", body.name)?,
+        name: not_null("name", body.name)?,
         client_modified_at: body.client_modified_at.into_option().map(|time| time.map(Into::into)),
-        executable: required("executable", body.executable)?,
+        executable: not_null("executable", body.executable)?,
         restore: restore(body.is_deleted)?,
     };
     let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
     Ok(Tagged(present::revision(&view), Json(present::file(call.caller.tenant, &view))))
 }
 
-/// A field that can be changed but not cleared.
-pub(super) fn required<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> {
-    match patch {
-        Patch::Absent => Ok(None),
-        Patch::Set(value) => Ok(Some(value)),
-        Patch::Clear => Err(ApiError::invalid("body", &[field], "cannot be null")),
-    }
-}
-
 /// `is_deleted: false` restores; deleting is another call.
 pub(super) fn restore(is_deleted: Patch<bool>) -> Result<bool, ApiError> {
-    match required("is_deleted", is_deleted)? {
+    match not_null("is_deleted", is_deleted)? {
         Some(true) => {
             let message = "only false is taken, to restore; DELETE deletes";
             Err(ApiError::invalid("body", &["is_deleted"], message))
@@ -229,12 +224,12 @@ async fn copy(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<Target>,
-) -> Result<Created<Seen<File>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Seen<File>>>>, ApiError> {
     let item = ItemId::File(file_id(&text)?);
     let to = place::target(&state.ops, &call, &body).await?;
     let command = ItemCommand::Copy { item, to, name: body.name };
     let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
-    Ok(Created(present::file(call.caller.tenant, &view)))
+    Ok(made(call.caller.tenant, &view))
 }
 
 /// Move a file; it keeps its id

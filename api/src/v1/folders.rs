@@ -12,22 +12,22 @@ use api_types::v1::folders::{
 };
 use axum::Json;
 use axum::extract::{Path, State};
-use node_base::limits;
+use node_base::{TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::files::{required, restore};
+use super::files::restore;
 use super::place::{self, FolderPath};
-use crate::answer::{Created, Done, Tagged};
+use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, bounds, id, path_id};
+use crate::extract::{Asked, Asking, Asks, bounds, id, not_null, path_id};
 use crate::present::item::{item, path};
 use crate::present::seen as present;
 use crate::present::seen::Seen;
 use crate::state::ApiState;
 
 /// The routes of this section.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(get, patch, delete))
@@ -38,6 +38,10 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 
 fn folder_id(text: &str) -> Result<ItemId, ApiError> {
     path_id(text, api_ops::meta::outcome::Noun::Folder).map(ItemId::Folder)
+}
+
+fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<Folder>>>> {
+    CreatedAs(Tagged(present::revision(view), Json(present::folder(tenant, view))))
 }
 
 /// Show a folder
@@ -109,13 +113,13 @@ async fn children(
 async fn create(
     State(state): State<ApiState>,
     Asked(call, body): Asked<CreateFolder>,
-) -> Result<Created<Seen<Folder>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Seen<Folder>>>>, ApiError> {
     let share = id("body", "share_id", &body.share_id)?;
     let parent = place::parent("parent_id", body.parent_id.as_deref())?;
     let place = Place { share, parent };
     let command = ItemCommand::CreateFolder { place, name: body.name };
     let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
-    Ok(Created(present::folder(call.caller.tenant, &view)))
+    Ok(made(call.caller.tenant, &view))
 }
 
 /// Rename or restore a folder
@@ -131,7 +135,7 @@ async fn patch(
 ) -> Result<Tagged<Json<Seen<Folder>>>, ApiError> {
     let command = ItemCommand::Update {
         item: folder_id(&text)?,
-        name: required("name", body.name)?,
+        name: not_null("name", body.name)?,
         client_modified_at: None,
         executable: None,
         restore: restore(body.is_deleted)?,
@@ -168,12 +172,12 @@ async fn copy(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<Target>,
-) -> Result<Created<Seen<Folder>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Seen<Folder>>>>, ApiError> {
     let item = folder_id(&text)?;
     let to = place::target(&state.ops, &call, &body).await?;
     let command = ItemCommand::Copy { item, to, name: body.name };
     let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
-    Ok(Created(present::folder(call.caller.tenant, &view)))
+    Ok(made(call.caller.tenant, &view))
 }
 
 /// Move a folder; it and all that is in it keep their ids

@@ -13,6 +13,7 @@ use node_base::{FolderId, ShareId, TenantId};
 use crate::error::ApiError;
 use crate::extract::{id, path_id};
 use crate::present;
+use crate::state::ApiState;
 
 /// A folder named by a field of the body: absent, null and `root` are the share's root.
 pub(super) fn parent(field: &str, text: Option<&str>) -> Result<Parent, ApiError> {
@@ -86,12 +87,17 @@ async fn share_of(ops: &Ops, call: &Call, folder: FolderId) -> Result<ShareId, A
 }
 
 /// The file that a commit left, or the conflict that it raised.
-pub(super) fn committed(tenant: TenantId, answer: &Answer) -> Result<&ItemView, ApiError> {
+pub(super) fn committed<'a>(
+    state: &ApiState,
+    tenant: TenantId,
+    answer: &'a Answer,
+) -> Result<&'a ItemView, ApiError> {
     match answer {
         Answer::Item(view) | Answer::Committed { view, .. } => Ok(view),
         Answer::Conflicted { conflict, row, .. } => {
             let sentence = "The file was changed since the base version; what was sent is kept.";
             let mut error = ApiError::new(ErrorCode::VersionConflict, sentence);
+            state.metrics.conflict(present::conflict::kind(row.kind));
             let shape = present::conflict(tenant, *conflict, row);
             error.more.conflict = Some(Box::new(shape));
             Err(error)

@@ -4,7 +4,7 @@ use api_ops::meta::command::{Declared, FileDestination, Place, UploadCommand};
 use api_ops::meta::outcome::{Noun, UploadAnswer};
 use api_ops::meta::query;
 use api_ops::meta::table::item::ItemId;
-use api_ops::meta::table::upload::{Cutting, UploadState as State};
+use api_ops::meta::table::upload::UploadState as State;
 use api_ops::meta::{Answer, Command, Refusal};
 use api_ops::{BatchedChunk, Call, ChunkBatch, ChunkOutcome};
 use api_types::v1::error::{ErrorBody, ErrorCode, ItemError};
@@ -31,7 +31,7 @@ use crate::present::seen as present;
 use crate::state::ApiState;
 
 /// The routes of this section.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(state, abort))
@@ -212,11 +212,12 @@ async fn put_chunk(
     let call = Call { remember: None, ..call };
     let stored = state.ops.put_chunk(&call, upload, index, bytes, declared).await?;
     state.metrics.uploaded_bytes.inc_by(u64::from(stored.size));
+    state.metrics.chunks_deduplicated.inc_by(u64::from(stored.known));
     Ok(Json(ReceivedChunk {
         index,
         sha256: Hash(stored.hash),
         size: stored.size,
-        deduplicated: false,
+        deduplicated: stored.known,
     }))
 }
 
@@ -239,7 +240,10 @@ async fn put_batch(
     let call = Call { remember: None, ..call };
     let mut batch = state.ops.chunk_batch(&call, upload);
     let bytes = read_frames(body.into_data_stream(), &mut batch).await?;
-    let results = batch.finish().await?.into_iter().map(chunk_result).collect();
+    let chunks = batch.finish().await?;
+    let known = chunks.iter().filter(|chunk| matches!(chunk.outcome, ChunkOutcome::Known)).count();
+    state.metrics.chunks_deduplicated.inc_by(known as u64);
+    let results = chunks.into_iter().map(chunk_result).collect();
     state.metrics.uploaded_bytes.inc_by(bytes);
     Ok(Json(ChunkResults { results }))
 }
@@ -282,8 +286,8 @@ fn next_chunk(buffer: &mut BytesMut) -> Result<Option<(u32, Bytes)>, ApiError> {
 
 fn chunk_result(chunk: BatchedChunk) -> ChunkResult {
     let (status, error) = match chunk.outcome {
-        // What the tenant holds is not told: only what the session was told before is known.
-        ChunkOutcome::Stored | ChunkOutcome::Known => (ChunkStatus::Stored, None),
+        ChunkOutcome::Stored => (ChunkStatus::Stored, None),
+        ChunkOutcome::Known => (ChunkStatus::Known, None),
         ChunkOutcome::Rejected(refusal) => (ChunkStatus::Rejected, Some(item_error(refusal))),
     };
     ChunkResult { index: chunk.index, status, error }
@@ -314,13 +318,17 @@ async fn complete(
         if bytes.is_empty() { CompleteUpload::default() } else { parse_json(&bytes)? };
     let declared = told.checksum_sha256.map(Sha256::from);
     let answer = state.ops.complete_upload(&call, upload, declared).await?;
-    completed(&call, &answer)
+    completed(&state, &call, &answer)
 }
 
 /// What a commit that ends an upload is answered with.
-fn completed(call: &Call, answer: &Answer) -> Result<Response, ApiError> {
+fn completed(
+    state: &ApiState,
+    call: &Call,
+    answer: &Answer,
+) -> Result<Response, ApiError> {
     let tenant = call.caller.tenant;
-    let view = super::place::committed(tenant, answer)?;
+    let view = super::place::committed(state, tenant, answer)?;
     let ItemId::File(file) = view.id else {
         return Err(ApiError::new(ErrorCode::Internal, "An upload made something else."));
     };

@@ -7,6 +7,7 @@ use node_base::{ConflictId, DeviceId, Permission, ShareId, Timestamp};
 use super::denied::Denied;
 use super::feed::{self, Stream};
 use super::page::{Page, Pager};
+use super::share;
 use crate::access::{Memo, Viewer};
 use crate::outcome::{Noun, Refusal};
 use crate::table;
@@ -108,26 +109,40 @@ fn device_view(
     })
 }
 
-/// A page of a share's conflicts about what the viewer may READ, the newest first.
+/// A page of conflicts about what the viewer may READ, the newest first: of one share, or of all
+/// that the viewer sees.
 ///
 /// # Errors
 /// Refused when the viewer sees nothing of the share.
 pub fn conflicts(
     tables: &dyn Reader,
     viewer: &Viewer,
-    share: ShareId,
+    share: Option<ShareId>,
     which: &ConflictFilter<'_>,
 ) -> Result<Page<(ConflictId, Conflict)>, Denied> {
-    feed::require_visible(tables, viewer, share)?;
-    let mut found = Vec::new();
-    each_conflict(tables, viewer, share, |id, conflict| {
-        let is_of_device =
-            which.device.is_none_or(|device| conflict.device.as_ref() == Some(device));
-        if is_of_device && (which.include_resolved || conflict.resolved.is_none()) {
-            found.push((id, conflict));
+    let shares = match share {
+        Some(share) => {
+            feed::require_visible(tables, viewer, share)?;
+            vec![share]
         }
-        ControlFlow::Continue(())
-    })?;
+        None => {
+            let all = share::visible(tables, viewer, false, 0, u32::MAX)?;
+            all.items.into_iter().map(|view| view.id).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for share in shares {
+        each_conflict(tables, viewer, share, |id, conflict| {
+            let is_of_device =
+                which.device.is_none_or(|device| conflict.device.as_ref() == Some(device));
+            if is_of_device && (which.include_resolved || conflict.resolved.is_none()) {
+                found.push((id, conflict));
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    // An id begins with the time it was made.
+    found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
     let mut memo = Memo::new(viewer);
     let mut pager = Pager::new(which.offset, which.limit);
     for (id, conflict) in found {
@@ -137,6 +152,22 @@ pub fn conflicts(
         }
     }
     Ok(pager.page())
+}
+
+/// One conflict, about what the viewer may READ.
+///
+/// # Errors
+/// Refused when there is none of this id for the viewer.
+pub fn conflict(
+    tables: &dyn Reader,
+    viewer: &Viewer,
+    id: ConflictId,
+) -> Result<Conflict, Denied> {
+    let missing = Refusal::NotFound(Noun::Conflict);
+    let row = table::get::<Conflicts>(tables, &(viewer.tenant(), id))?.ok_or(missing.clone())?;
+    let mask = Memo::new(viewer).mask(tables, row.item)?;
+    let is_read = mask.is_some_and(|mask| mask.contains(Permission::Read));
+    if is_read { Ok(row) } else { Err(missing.into()) }
 }
 
 /// Which conflicts are asked for.
