@@ -1,7 +1,7 @@
 //! Who may do what: the one evaluator that every surface asks.
 //!
-//! From an item up to its share's root, or to the first that does not inherit, lie lists of entries.
-//! The first entry that names a permission and the caller decides it; what none decides is denied.
+//! From an item up to its share's root, or to the first that does not inherit, lie lists of
+//! entries. The first entry that names a permission and the caller decides it; what none decides is denied.
 //! [`Decision`] is what a stretch of lists has decided so far, and two stretches compose: so a
 //! folder's answer for its children is computed once, and each child adds its own list to it
 //! ([`FolderFilter`]). A few rules stand outside the lists: owners and share administrators may

@@ -57,8 +57,8 @@ impl ShareView {
     }
 }
 
-/// One share; nothing where the viewer has no permission on it. It may be in the trash, and need not
-/// be readable.
+/// One share; nothing where the viewer has no permission on it. It may be in the trash, and need
+/// not be readable.
 pub fn share(
     tables: &dyn Reader,
     viewer: &Viewer,

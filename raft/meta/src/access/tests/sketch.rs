@@ -1,5 +1,5 @@
-//! Small worlds of shares, items and lists: what they look like as tables, and what the rules say of
-//! them when they are read word for word.
+//! Small worlds of shares, items and lists: what they look like as tables, and what the rules say
+//! of them when they are read word for word.
 
 use node_base::{
     AceId, FileId, FolderId, GroupId, Name, NamePolicy, Permission, PermissionSet, Role, ShareId,

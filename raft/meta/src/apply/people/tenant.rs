@@ -121,7 +121,7 @@ pub(crate) fn add_tenant(
     Ok(tenant)
 }
 
-/// Names and settings are the tenant's administrators'; whether it may work at all is the partner's.
+/// Names and settings are the tenant's administrators'; whether it may work is the partner's.
 pub(super) fn update_tenant(
     step: &mut Step<'_>,
     tenant: TenantId,
