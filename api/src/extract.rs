@@ -2,6 +2,7 @@
 
 use api_ops::meta::{Remember, UserCaller};
 use api_ops::{Call, Consistency};
+use api_types::Patch;
 use api_types::v1::error::{ErrorCode, Loc};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use bytes::{Bytes, BytesMut};
@@ -268,6 +269,23 @@ where
     I::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: I::Err| ApiError::invalid(place, &[field], error.to_string()))
+}
+
+/// A field of a change that can be set and not cleared.
+pub fn not_null<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> {
+    match patch {
+        Patch::Absent => Ok(None),
+        Patch::Set(value) => Ok(Some(value)),
+        Patch::Clear => {
+            let way: Vec<&str> = field.split('.').collect();
+            Err(ApiError::invalid("body", &way, "cannot be null"))
+        }
+    }
+}
+
+/// A field of a change that can be cleared, as it is after it.
+pub fn kept<T>(patch: Patch<T>, before: Option<T>) -> Option<T> {
+    patch.into_option().unwrap_or(before)
 }
 
 /// A device's own id.

@@ -55,6 +55,7 @@ pub(crate) fn head() -> OpenApi {
 pub(crate) fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (changes, operation) in operations(item) {
+            name(operation);
             let secured = operation.security.is_none();
             let takes = operation.request_body.is_some();
             let named = path.contains('{');
@@ -77,6 +78,15 @@ pub(crate) fn complete(document: &mut OpenApi) {
                 operation.responses.responses.entry(status.to_owned()).or_insert(refusal);
             }
         }
+    }
+}
+
+/// A handler's name is its operation's; one of a single word has its section before it.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.as_ref().and_then(|tags| tags.first());
+    let section = tag.map(|tag| tag.replace(['-', ' '], "_")).unwrap_or_default();
+    if let Some(id) = operation.operation_id.as_mut().filter(|id| !id.contains('_')) {
+        *id = format!("{section}_{id}");
     }
 }
 

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Clocks of issuers and nodes may differ by this many seconds.
-pub const LEEWAY_SECONDS: i64 = 60;
+const LEEWAY_SECONDS: i64 = 60;
 /// A token longer than this is not looked at.
-pub const TOKEN_MAX: usize = 16 << 10;
+const TOKEN_MAX: usize = 16 << 10;
 
 /// Algorithms that are believed: never `none`, never a shared secret.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];

@@ -6,8 +6,9 @@ use api_types::v1::admin::{
     DedupScope, Group, GroupMember, ProvisioningSource, Tenant, TenantSettings, TenantStatus, User,
     UserStatus,
 };
+use api_types::v1::partners::Partner;
 use api_types::v1::users::AdminRole;
-use node_base::{GroupId, TenantId, UserId};
+use node_base::{GroupId, PartnerId, TenantId, UserId};
 
 use super::filled;
 
@@ -31,6 +32,23 @@ pub const fn standing(standing: rows::Standing) -> TenantStatus {
     match standing {
         rows::Standing::Active => TenantStatus::Active,
         rows::Standing::Suspended => TenantStatus::Suspended,
+    }
+}
+
+pub const fn standing_row(status: TenantStatus) -> rows::Standing {
+    match status {
+        TenantStatus::Active => rows::Standing::Active,
+        TenantStatus::Suspended => rows::Standing::Suspended,
+    }
+}
+
+pub fn partner(id: PartnerId, row: &rows::Partner) -> Partner {
+    Partner {
+        id: id.to_string(),
+        name: row.name.clone(),
+        display_name: filled(&row.display_name),
+        status: standing(row.standing),
+        created_at: Time(row.created_at),
     }
 }
 

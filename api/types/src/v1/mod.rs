@@ -1,6 +1,7 @@
 //! Version 1: one module for each section of the contract.
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod conflicts;
 pub mod error;
@@ -8,6 +9,7 @@ pub mod files;
 pub mod folders;
 #[cfg(test)]
 mod golden;
+pub mod partners;
 pub mod permissions;
 pub mod quotas;
 pub mod realtime;

@@ -52,6 +52,9 @@ pub struct MyShare {
     pub quota_bytes: Option<u64>,
     pub used_bytes: u64,
     pub created_at: Time,
+    /// The share's own list denies the caller its root; items in it may be open all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_access: bool,
 }
 
 /// The caller's shares.

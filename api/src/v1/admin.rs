@@ -1,0 +1,230 @@
+//! Section 4: partners and tenants.
+
+use api_ops::meta::command::People;
+use api_ops::meta::outcome::Noun;
+use api_ops::meta::query::people;
+use api_ops::meta::table::people::{AdminRole, Tenant as TenantRow, TenantSettings};
+use api_ops::meta::{Command, Refusal, Scope};
+use api_ops::{Call, OpError};
+use api_types::v1::PageQuery;
+use api_types::v1::admin::{PatchTenant, PatchTenantSettings, Tenant};
+use api_types::v1::partners::{
+    CreatePartner, CreateTenant, Partner, PartnerList, PatchPartner, TenantList,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use node_base::{PartnerId, TenantId, limits};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::answer::CreatedAs;
+use crate::error::ApiError;
+use crate::extract::{Asked, Asking, Asks, bounds, kept, not_null, path_id};
+use crate::present;
+use crate::state::ApiState;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list_partners, create_partner))
+        .routes(routes!(get_partner, update_partner))
+        .routes(routes!(list_partner_tenants, create_partner_tenant))
+        .routes(routes!(get_tenant, update_tenant))
+}
+
+/// All partners.
+#[utoipa::path(get, path = "/admin/partners", tag = "tenancy", params(PageQuery),
+    responses((status = 200, description = "A page of partners.", body = PartnerList)))]
+async fn list_partners(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
+) -> Result<Json<PartnerList>, ApiError> {
+    let (offset, limit) = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
+    let page = state
+        .ops
+        .ask(&call, move |tables, viewer| {
+            people::require_partner_admin(tables, viewer, None)??;
+            Ok(people::partners(tables, offset, limit)?)
+        })
+        .await?;
+    let partners = page.items.iter().map(|(id, row)| present::people::partner(*id, row));
+    Ok(Json(PartnerList { partners: partners.collect(), total: page.total }))
+}
+
+async fn partner(state: &ApiState, call: &Call, id: PartnerId) -> Result<Partner, OpError> {
+    let row = state
+        .ops
+        .ask(call, move |tables, viewer| {
+            people::require_partner_admin(tables, viewer, Some(id))??;
+            Ok(people::partner(tables, id)?.ok_or(Refusal::NotFound(Noun::Partner))?)
+        })
+        .await?;
+    Ok(present::people::partner(id, &row))
+}
+
+/// Makes a partner.
+#[utoipa::path(post, path = "/admin/partners", tag = "tenancy", request_body = CreatePartner,
+    responses((status = 201, description = "It is made.", body = Partner)))]
+async fn create_partner(
+    State(state): State<ApiState>,
+    Asked(call, new): Asked<CreatePartner>,
+) -> Result<CreatedAs<Json<Partner>>, ApiError> {
+    let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
+    let command = People::CreatePartner { name: new.name, display_name };
+    let id = state.ops.agree(&call, Command::People(command)).await?;
+    Ok(CreatedAs(Json(partner(&state, &call, id).await?)))
+}
+
+/// A partner.
+#[utoipa::path(get, path = "/admin/partners/{id}", tag = "tenancy",
+    responses((status = 200, description = "The partner.", body = Partner)))]
+async fn get_partner(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Asking(call): Asking,
+) -> Result<Json<Partner>, ApiError> {
+    Ok(Json(partner(&state, &call, path_id(&id, Noun::Partner)?).await?))
+}
+
+/// Changes a partner.
+#[utoipa::path(patch, path = "/admin/partners/{id}", tag = "tenancy", request_body = PatchPartner,
+    responses((status = 200, description = "The partner as it is now.", body = Partner)))]
+async fn update_partner(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Asked(call, patch): Asked<PatchPartner>,
+) -> Result<Json<Partner>, ApiError> {
+    let command = People::UpdatePartner {
+        partner: path_id(&id, Noun::Partner)?,
+        display_name: not_null("display_name", patch.display_name)?,
+        standing: not_null("status", patch.status)?.map(present::people::standing_row),
+    };
+    let id: PartnerId = state.ops.agree(&call, Command::People(command)).await?;
+    Ok(Json(partner(&state, &call, id).await?))
+}
+
+/// The tenants of a partner.
+#[utoipa::path(get, path = "/admin/partners/{id}/tenants", tag = "tenancy", params(PageQuery),
+    responses((status = 200, description = "A page of tenants.", body = TenantList)))]
+async fn list_partner_tenants(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
+) -> Result<Json<TenantList>, ApiError> {
+    let id: PartnerId = path_id(&id, Noun::Partner)?;
+    let (offset, limit) = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
+    let page = state
+        .ops
+        .ask(&call, move |tables, viewer| {
+            people::require_partner_admin(tables, viewer, Some(id))??;
+            people::partner(tables, id)?.ok_or(Refusal::NotFound(Noun::Partner))?;
+            Ok(people::tenants(tables, Some(id), offset, limit)?)
+        })
+        .await?;
+    let tenants = page.items.iter().map(|(id, row)| present::people::tenant(*id, row));
+    Ok(Json(TenantList { tenants: tenants.collect(), total: page.total }))
+}
+
+/// Makes a tenant of a partner.
+#[utoipa::path(post, path = "/admin/partners/{id}/tenants", tag = "tenancy",
+    request_body = CreateTenant,
+    responses((status = 201, description = "It is made.", body = Tenant)))]
+async fn create_partner_tenant(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Asked(call, new): Asked<CreateTenant>,
+) -> Result<CreatedAs<Json<Tenant>>, ApiError> {
+    let partner = path_id(&id, Noun::Partner)?;
+    let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
+    let command = People::CreateTenant { partner, name: new.name, display_name };
+    let id: TenantId = state.ops.agree(&call, Command::People(command)).await?;
+    let row = row(&state, &call, id).await?;
+    Ok(CreatedAs(Json(present::people::tenant(id, &row))))
+}
+
+async fn row(state: &ApiState, call: &Call, id: TenantId) -> Result<TenantRow, OpError> {
+    let question = move |tables: &dyn api_ops::meta::Reader, _: &_| {
+        Ok(people::tenant(tables, id)?.ok_or(Refusal::NotFound(Noun::Tenant))?)
+    };
+    state.ops.ask(call, question).await
+}
+
+/// The caller's tenant.
+#[utoipa::path(get, path = "/admin/tenant", tag = "tenancy",
+    responses((status = 200, description = "The tenant.", body = Tenant)))]
+async fn get_tenant(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+) -> Result<Json<Tenant>, ApiError> {
+    let id = call.caller.tenant;
+    let row = administered(&state, &call).await?;
+    Ok(Json(present::people::tenant(id, &row)))
+}
+
+async fn administered(state: &ApiState, call: &Call) -> Result<TenantRow, OpError> {
+    let id = call.caller.tenant;
+    state
+        .ops
+        .ask(call, move |tables, viewer| {
+            viewer.require_role(Scope::TenantAdmin, AdminRole::TenantAdmin)?;
+            Ok(people::tenant(tables, id)?.ok_or(Refusal::NotFound(Noun::Tenant))?)
+        })
+        .await
+}
+
+/// Changes the caller's tenant. Its name stays: others refer to it.
+#[utoipa::path(patch, path = "/admin/tenant", tag = "tenancy", request_body = PatchTenant,
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)))]
+async fn update_tenant(
+    State(state): State<ApiState>,
+    Asked(call, patch): Asked<PatchTenant>,
+) -> Result<Json<Tenant>, ApiError> {
+    let id = call.caller.tenant;
+    let before = administered(&state, &call).await?;
+    let name = not_null("name", patch.name)?;
+    if name.is_some_and(|name| name != before.name) {
+        return Err(ApiError::invalid("body", &["name"], "cannot be changed"));
+    }
+    let settings = not_null("settings", patch.settings)?;
+    let display_name = patch.display_name.into_option();
+    let command = People::UpdateTenant {
+        tenant: id,
+        display_name: display_name.map(|name| name.unwrap_or(before.name)),
+        standing: None,
+        settings: settings.map(|patch| changed(before.settings, patch)).transpose()?,
+    };
+    state.ops.agree::<TenantId>(&call, Command::People(command)).await?;
+    Ok(Json(present::people::tenant(id, &row(&state, &call, id).await?)))
+}
+
+fn changed(old: TenantSettings, patch: PatchTenantSettings) -> Result<TenantSettings, ApiError> {
+    let scope = not_null("settings.dedup_scope", patch.dedup_scope)?;
+    Ok(TenantSettings {
+        max_file_size_bytes: not_null("settings.max_file_size_bytes", patch.max_file_size_bytes)?
+            .unwrap_or(old.max_file_size_bytes),
+        default_share_quota_bytes: kept(
+            patch.default_share_quota_bytes,
+            old.default_share_quota_bytes,
+        ),
+        trash_retention_days: not_null(
+            "settings.trash_retention_days",
+            patch.trash_retention_days,
+        )?
+        .unwrap_or(old.trash_retention_days),
+        version_retention_days: not_null(
+            "settings.version_retention_days",
+            patch.version_retention_days,
+        )?
+        .unwrap_or(old.version_retention_days),
+        max_versions: kept(patch.max_versions, old.max_versions),
+        vectorization_enabled: not_null(
+            "settings.vectorization_enabled",
+            patch.vectorization_enabled,
+        )?
+        .unwrap_or(old.vectorization_enabled),
+        dedup_scope: scope.map_or(old.dedup_scope, present::people::dedup_scope_row),
+        external_sharing: not_null("settings.external_sharing", patch.external_sharing)?
+            .unwrap_or(old.external_sharing),
+    })
+}
