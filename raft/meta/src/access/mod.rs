@@ -1,9 +1,9 @@
 //! Who may do what: the one evaluator that every surface asks.
 //!
 //! From an item up to its share's root, or to the first that does not inherit, lie lists of
-//! entries. The first entry that names a permission and the caller decides it; what none decides is denied.
-//! [`Decision`] is what a stretch of lists has decided so far, and two stretches compose: so a
-//! folder's answer for its children is computed once, and each child adds its own list to it
+//! entries. The first entry that names a permission and the caller decides it; what none decides is
+//! denied. What a stretch of lists has decided composes with the stretch above it: so a folder's
+//! answer for its children is computed once, and each child adds its own list to it
 //! ([`FolderFilter`]). A few rules stand outside the lists: owners and share administrators may
 //! always change lists, administrators of the tenant pass everywhere, a token's scopes cap it all.
 //!
