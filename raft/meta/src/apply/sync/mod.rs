@@ -3,6 +3,8 @@
 mod apply;
 mod conflict;
 mod device;
+#[cfg(test)]
+mod tests;
 
 use super::{Step, Stop};
 use crate::command::SyncCommand;

@@ -205,7 +205,7 @@ fn check(acts: &[Act]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn who_follows_has_what_they_may_read(acts in vec(acts(), 1..60)) {
