@@ -114,6 +114,8 @@ pub(crate) enum TransferError {
     Rejected { path: String, detail: String, exit: Exit },
     #[error("what came for {0} is not what was announced")]
     NotAsAnnounced(String),
+    #[error("the folder of {0} could not be made on the server")]
+    NoFolder(String),
     #[error("a part of the work on {0} ended early")]
     Ended(String),
     #[error("the state cannot be written")]
@@ -129,6 +131,7 @@ impl TransferError {
             Self::File { .. }
             | Self::Rejected { .. }
             | Self::NotAsAnnounced(_)
+            | Self::NoFolder(_)
             | Self::Ended(_)
             | Self::State(_) => false,
         }
@@ -144,6 +147,7 @@ impl TransferError {
             | Self::ChangedHere(_)
             | Self::ChangedThere(_)
             | Self::NotAsAnnounced(_)
+            | Self::NoFolder(_)
             | Self::Ended(_) => false,
         }
     }
@@ -161,6 +165,7 @@ impl From<TransferError> for Failure {
             TransferError::ChangedHere(_) | TransferError::ChangedThere(_) => {
                 Self::new(Exit::Conflict, error.to_string()).hint("run it again")
             }
+            TransferError::NoFolder(_) => Self::new(Exit::Failed, error.to_string()),
             TransferError::NotAsAnnounced(_) | TransferError::Ended(_) => {
                 Self::new(Exit::Failed, error.to_string()).hint("run it again")
             }

@@ -4,36 +4,29 @@
 //! run ends before the next begins; within content many files move at once. What is done is written
 //! down as it is done, so a run that was killed loses at most a repetition.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_sync_core::{Base, BaseFile, Local, Remote, Stamp, Step};
-use api_types::Patch;
 use api_types::v1::Item;
-use api_types::v1::files::PatchFile;
+use api_types::v1::folders::ROOT;
 use futures_util::{StreamExt, stream};
-use node_base::Sha256;
-use node_world::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::cutting::SMALL_MAX;
 use crate::disk;
-use crate::download::{self, Fetched, Finder, Here, Wanted};
 use crate::engine::{Engine, TransferError};
 use crate::failure::{Exit, Failure};
-use crate::feed::{Feed, remote_file};
-use crate::scan;
+use crate::feed::Feed;
+use crate::jobs::{self, Batch, Job, Moved};
 use crate::server_steps;
 use crate::state::{Edit, State};
 use crate::sync::{Pair, Round};
-use crate::upload::{self, Destination, Sent, Small, Source};
+use crate::upload::{Destination, Sent, Small, Source};
 
 /// Files that move at once; of them, large ones.
 const FILES_IN_FLIGHT: usize = 12;
 const LARGE_IN_FLIGHT: usize = 2;
-/// Small files in one request.
-const BATCH_FILES: usize = 250;
-const BATCH_BYTES: u64 = 4 << 20;
 /// Results that are written down together.
 const WRITE_EVERY: usize = 256;
 
@@ -217,8 +210,14 @@ impl<'a> Executor<'a> {
             stream::iter(jobs).map(|job| world.spawn(job)).buffer_unordered(FILES_IN_FLIGHT);
         let mut unwritten = 0;
         while let Some(ended) = results.next().await {
-            for (step, result) in ended.unwrap_or_default() {
-                unwritten += 1;
+            let Ok(results) = ended else {
+                let text = "a part of the work ended early: this is a bug";
+                self.done.problems.push(Failure::new(Exit::Failed, text));
+                self.done.stopped = true;
+                break;
+            };
+            unwritten += results.len();
+            for (step, result) in results {
                 self.take(&step, result);
             }
             if unwritten >= WRITE_EVERY {
@@ -272,24 +271,25 @@ impl<'a> Executor<'a> {
             match step {
                 Step::Upload { stamp, .. } if stamp.size <= SMALL_MAX => {
                     if let Some(full) = small.push(step.clone(), self.small(step), stamp.size) {
-                        jobs.push(self.small_job(full));
+                        jobs.push(self.batch(full));
                     }
                 }
-                Step::Upload { .. } => jobs.extend(self.large_job(step, &large)),
-                Step::Download { .. } => jobs.push(self.download_job(step, &large)),
+                Step::Upload { .. } => jobs.extend(self.large(step, &large)),
+                Step::Download { .. } => jobs.push(self.download(step, &large)),
                 Step::Adopt { path } => self.adopt(path),
                 Step::MarkLocal { path, executable } => self.mark_local(path, *executable),
                 Step::MarkRemote { path, id, executable } => {
                     let (path, id) = (path.clone(), id.clone());
                     self.adopt(&path);
-                    jobs.push(self.mark_job(step, id, *executable));
+                    let client = self.engine.client.clone();
+                    jobs.push(jobs::mark(client, step.clone(), id, *executable));
                 }
                 Step::Forget { path } => self.edits.push(Edit::Forget { path: path.clone() }),
                 _ => {}
             }
         }
         if !small.files.is_empty() {
-            jobs.push(self.small_job(small.files));
+            jobs.push(self.batch(small.files));
         }
         jobs
     }
@@ -327,15 +327,6 @@ impl<'a> Executor<'a> {
         self.adopt(path);
     }
 
-    fn mark_job(&self, step: &Step, id: String, executable: bool) -> Job {
-        let (client, step) = (self.engine.client.clone(), step.clone());
-        Box::pin(async move {
-            let patch = PatchFile { executable: Patch::Set(executable), ..PatchFile::default() };
-            let result = client.patch_file(&id, &patch).await;
-            vec![(step, result.map(|_| Moved::Nothing).map_err(Into::into))]
-        })
-    }
-
     fn small(&self, step: &Step) -> Option<Small> {
         let Step::Upload { path, stamp, executable, replaces } = step else { return None };
         Some(Small {
@@ -346,177 +337,36 @@ impl<'a> Executor<'a> {
         })
     }
 
-    fn small_job(&self, files: Vec<(Step, Small)>) -> Job {
-        let (engine, share_id) = (self.engine.clone(), self.pair.share_id.clone());
-        Box::pin(async move {
-            let (steps, files): (Vec<Step>, Vec<Small>) = files.into_iter().unzip();
-            let results = match upload::send_small(&engine, &share_id, files).await {
-                Ok(results) => results,
-                Err(error) => return refused_together(steps, error),
-            };
-            let moved = |sent| Moved::Up(Box::new(sent));
-            let results = results.into_iter().map(|result| result.map(moved));
-            steps.into_iter().zip(results).collect()
-        })
+    /// The id of the folder that `path` is in on the server; nothing if it could not be made.
+    pub(crate) fn above(&self, path: &str) -> Option<String> {
+        match path.rsplit_once('/') {
+            Some((folder, _)) => self.round.folder_id(folder).map(str::to_owned),
+            None => Some(self.pair.folder_id.clone().unwrap_or_else(|| ROOT.to_owned())),
+        }
     }
 
-    fn large_job(&self, step: &Step, large: &Arc<Semaphore>) -> Option<Job> {
+    fn large(&mut self, step: &Step, turns: &Arc<Semaphore>) -> Option<Job> {
         let Step::Upload { path, stamp, executable, replaces } = step else { return None };
+        let Some(folder) = self.above(path) else {
+            self.fail(path, TransferError::NoFolder(path.clone()));
+            return None;
+        };
+        let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name).to_owned();
+        let replaces = replaces.as_ref().map(|old| (old.id.clone(), old.version_id.clone()));
         let source = self.source(path, *stamp, *executable);
-        let (folder, name) = match path.rsplit_once('/') {
-            Some((folder, name)) => (self.round.folder_id(folder).map(str::to_owned), name),
-            None => (self.pair.folder_id.clone(), path.as_str()),
-        };
-        let destination = Destination {
-            share_id: self.pair.share_id.clone(),
-            folder_id: folder,
-            name: name.to_owned(),
-            replaces: replaces.as_ref().map(|old| (old.id.clone(), old.version_id.clone())),
-        };
+        let share_id = self.pair.share_id.clone();
+        let destination = Destination { share_id, folder_id: Some(folder), name, replaces };
         let (engine, state) = (self.engine.clone(), Arc::clone(&self.state));
-        let (step, large) = (step.clone(), Arc::clone(large));
-        Some(Box::pin(async move {
-            let _turn = large.acquire_owned().await;
-            let result = send_large(&engine, &state, &source, &destination).await;
-            vec![(step, result.map(|sent| Moved::Up(Box::new(sent))))]
-        }))
+        Some(jobs::large(engine, state, step.clone(), source, destination, Arc::clone(turns)))
     }
 
-    fn download_job(&self, step: &Step, large: &Arc<Semaphore>) -> Job {
+    fn download(&self, step: &Step, turns: &Arc<Semaphore>) -> Job {
         let (engine, state) = (self.engine.clone(), Arc::clone(&self.state));
         let (root, target) = (self.pair.root.clone(), self.disk(step.path()));
-        let (step, large) = (step.clone(), Arc::clone(large));
-        Box::pin(async move {
-            let big = matches!(&step, Step::Download { size, .. } if *size > SMALL_MAX);
-            let _turn = if big { large.acquire_owned().await.ok() } else { None };
-            let result = fetch(&engine, &state, &root, target, &step).await;
-            vec![(step, result)]
-        })
+        jobs::download(engine, state, step.clone(), root, target, Arc::clone(turns))
     }
-}
 
-fn refused_together(
-    steps: Vec<Step>,
-    error: TransferError,
-) -> Vec<(Step, Result<Moved, TransferError>)> {
-    let exit = exit_of(&error);
-    let detail = error.to_string();
-    let ends = error.ends_the_run();
-    let mut results: Vec<_> = steps
-        .into_iter()
-        .map(|step| {
-            let path = step.path().to_owned();
-            let detail = detail.clone();
-            (step, Err(TransferError::Rejected { path, detail, exit }))
-        })
-        .collect();
-    // One of them carries the error itself, so that what ends the run is seen as that.
-    if let Some(first) = results.first_mut().filter(|_| ends) {
-        first.1 = Err(error);
-    }
-    results
-}
-
-async fn send_large(
-    engine: &Engine,
-    state: &Arc<State>,
-    source: &Source,
-    destination: &Destination,
-) -> Result<Sent, TransferError> {
-    let resume = state.upload(&source.path)?;
-    let keep = |resume| {
-        let path = source.path.clone();
-        state.write(&[Edit::Upload { path, resume }]).map_err(TransferError::from)
-    };
-    upload::send(engine, source, destination, resume, &keep).await
-}
-
-async fn fetch(
-    engine: &Engine,
-    state: &Arc<State>,
-    root: &Path,
-    target: PathBuf,
-    step: &Step,
-) -> Result<Moved, TransferError> {
-    let Step::Download { path, id, version_id, size, checksum, modified, executable, over } = step
-    else {
-        return Ok(Moved::Nothing);
-    };
-    let mut remote = api_sync_core::RemoteFile {
-        id: id.clone(),
-        version_id: version_id.clone(),
-        size: *size,
-        checksum: *checksum,
-        modified: *modified,
-        executable: *executable,
-    };
-    if remote.executable.is_none() {
-        remote = remote_file(&engine.client.file(id).await?);
-    }
-    let chunks = state.chunks(path)?.unwrap_or_default();
-    let part = target.with_file_name(scan::part_name(path, &remote.version_id));
-    let wanted = Wanted {
-        path: path.clone(),
-        id: id.clone(),
-        version: None,
-        version_id: Some(remote.version_id.clone()),
-        size: remote.size,
-        checksum: remote.checksum,
-        modified: remote.modified,
-        executable: remote.executable.unwrap_or_default(),
-        sources: vec![Here { disk: target.clone(), chunks }],
-        target,
-        part,
-        over: *over,
-    };
-    let fetched = download::fetch(engine, wanted, Some(finder(state, root))).await?;
-    Ok(Moved::Down(remote, fetched))
-}
-
-/// Looks chunks up in what was in step before.
-fn finder(state: &Arc<State>, root: &Path) -> Finder {
-    let (state, root) = (Arc::clone(state), root.to_owned());
-    Arc::new(move |hashes: &[Sha256]| {
-        // A hint that cannot be read costs a transfer, no more.
-        let places = state.places(hashes).unwrap_or_default();
-        places.into_iter().map(|place| place.map(|at| (root.join(at.path), at.offset))).collect()
-    })
-}
-
-/// What became of a file.
-enum Moved {
-    Up(Box<Sent>),
-    Down(api_sync_core::RemoteFile, Fetched),
-    Nothing,
-}
-
-type Job = BoxFuture<Vec<(Step, Result<Moved, TransferError>)>>;
-
-#[derive(Default)]
-struct Batch {
-    files: Vec<(Step, Small)>,
-    bytes: u64,
-}
-
-impl Batch {
-    /// Takes a file; the batch so far, if it is full now.
-    fn push(&mut self, step: Step, small: Option<Small>, size: u64) -> Option<Vec<(Step, Small)>> {
-        self.files.push((step, small?));
-        self.bytes += size;
-        let full = self.files.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES;
-        full.then(|| std::mem::take(self).files)
-    }
-}
-
-fn exit_of(error: &TransferError) -> Exit {
-    match error {
-        TransferError::Rejected { exit, .. } => *exit,
-        TransferError::Call(error) => crate::failure::exit_of(error),
-        TransferError::File { .. }
-        | TransferError::ChangedHere(_)
-        | TransferError::ChangedThere(_)
-        | TransferError::NotAsAnnounced(_)
-        | TransferError::Ended(_)
-        | TransferError::State(_) => Exit::Failed,
+    fn batch(&self, files: Vec<(Step, Small)>) -> Job {
+        jobs::small(self.engine.clone(), self.pair.share_id.clone(), files)
     }
 }

@@ -16,6 +16,7 @@ mod engine;
 mod execute;
 mod failure;
 mod feed;
+mod jobs;
 mod output;
 mod place;
 mod scan;

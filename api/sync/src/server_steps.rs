@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use api_sync_core::{Base, Remote, Step};
 use api_types::v1::error::ErrorCode;
-use api_types::v1::folders::ROOT;
 use api_types::v1::sync::{Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType};
 use api_types::v1::{Item, ItemType};
 use node_base::limits::BATCH_ITEMS_MAX;
@@ -20,10 +19,18 @@ pub(crate) async fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Resu
         let mut made: BTreeMap<&str, String> = BTreeMap::new();
         let mut changes = Vec::with_capacity(batch.len());
         for (at, step) in batch.iter().enumerate() {
-            changes.push(change(executor, &made, at, step));
+            let Some(change) = change(executor, &made, at, step) else {
+                let path = step.path().to_owned();
+                executor.fail(&path, TransferError::NoFolder(path.clone()));
+                continue;
+            };
+            changes.push(change);
             if let Step::MakeRemoteFolder { path } = step {
                 made.insert(path, at.to_string());
             }
+        }
+        if changes.is_empty() {
+            continue;
         }
         let apply = Apply {
             device_id: format!("dev_{}", executor.pair.device),
@@ -43,22 +50,23 @@ pub(crate) async fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Resu
     Ok(())
 }
 
+/// The step as the server is told; nothing where there is no folder for it.
 fn change(
     executor: &Executor<'_>,
     made: &BTreeMap<&str, String>,
     at: usize,
     step: &Step,
-) -> ApplyChange {
+) -> Option<ApplyChange> {
     let (folder, name) = match step.path().rsplit_once('/') {
         Some((folder, name)) => (Some(folder), name),
         None => (None, step.path()),
     };
     let parent_ref = folder.and_then(|folder| made.get(folder)).cloned();
-    let parent_id = match (folder, &parent_ref) {
-        (_, Some(_)) => None,
-        (Some(folder), None) => executor.round.folder_id(folder).map(str::to_owned),
-        (None, None) => Some(executor.pair.folder_id.clone().unwrap_or_else(|| ROOT.to_owned())),
-    };
+    let parent_id = if parent_ref.is_none() { executor.above(step.path()) } else { None };
+    let needs_parent = !matches!(step, Step::DeleteRemote { .. });
+    if needs_parent && parent_ref.is_none() && parent_id.is_none() {
+        return None;
+    }
     let mut change = ApplyChange {
         client_ref: at.to_string(),
         resource_type: ItemType::Folder,
@@ -93,7 +101,7 @@ fn change(
         }
         _ => {}
     }
-    change
+    Some(change)
 }
 
 fn kind(is_folder: bool) -> ItemType {

@@ -20,6 +20,8 @@ mod visit;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod stories;
 
 pub use names::NotHere;

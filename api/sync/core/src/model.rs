@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_base::NamePolicy;
-use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 
 use crate::tree::{below, parent, rename};
 use crate::{
@@ -13,24 +11,24 @@ use crate::{
 };
 
 /// A file's bytes, as a number. Its size is far less telling, so that sizes agree by chance.
-type Content = u32;
+pub(crate) type Content = u32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Here {
+pub(crate) enum Here {
     Folder { inode: u64 },
     File { content: Content, modified: i64, inode: u64, executable: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum There {
+pub(crate) enum There {
     Folder { id: String },
     File { id: String, version: u32, content: Content, executable: bool },
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    here: BTreeMap<String, Here>,
-    there: BTreeMap<String, There>,
+    pub(crate) here: BTreeMap<String, Here>,
+    pub(crate) there: BTreeMap<String, There>,
     base: BTreeMap<String, Base>,
     base_content: BTreeMap<String, Content>,
     count: u32,
@@ -41,7 +39,7 @@ fn size(content: Content) -> u64 {
 }
 
 impl Model {
-    fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.count += 1;
         self.count
     }
@@ -353,7 +351,7 @@ impl Model {
         panic!("still something to do after four rounds: {:?}", self.plan(options).steps)
     }
 
-    fn contents(&self) -> (BTreeSet<Content>, BTreeSet<Content>) {
+    pub(crate) fn contents(&self) -> (BTreeSet<Content>, BTreeSet<Content>) {
         let here = self.here.values().filter_map(|here| match here {
             Here::File { content, .. } => Some(*content),
             Here::Folder { .. } => None,
@@ -371,7 +369,7 @@ fn take<T>(tree: &mut BTreeMap<String, T>, path: &str) {
     take_if_there(tree, path);
 }
 
-fn take_if_there<T>(tree: &mut BTreeMap<String, T>, path: &str) {
+pub(crate) fn take_if_there<T>(tree: &mut BTreeMap<String, T>, path: &str) {
     let paths: Vec<String> = below(tree, path).map(|(path, _)| path.clone()).collect();
     for path in paths {
         tree.remove(&path);
@@ -384,213 +382,5 @@ pub(crate) fn options() -> Options {
         folds_case: false,
         mark: " (conflict)".to_owned(),
         accept_deletions: true,
-    }
-}
-
-/// One thing that a person does on one side. Numbers pick among what is there.
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Write { at: usize, name: usize },
-    WriteSame { at: usize, name: usize },
-    Fold { at: usize, name: usize },
-    Edit { at: usize },
-    Delete { at: usize },
-    Move { at: usize, into: usize, name: usize },
-    Touch { at: usize },
-    Mark { at: usize },
-}
-
-const NAMES: [&str; 4] = ["a", "b", "c", "a (conflict)"];
-
-fn act() -> impl Strategy<Value = Act> {
-    (0..10_u8, any::<usize>(), any::<usize>(), any::<usize>()).prop_map(|(kind, at, into, name)| {
-        match kind {
-            0 | 1 => Act::Write { at, name },
-            2 => Act::WriteSame { at, name },
-            3 => Act::Fold { at, name },
-            4 => Act::Edit { at },
-            5 | 6 => Act::Delete { at },
-            7 => Act::Touch { at },
-            8 => Act::Mark { at },
-            _ => Act::Move { at, into, name },
-        }
-    })
-}
-
-/// A name in one of the folders, or at the top.
-fn place(folders: &[String], at: usize, name: usize) -> String {
-    let name = NAMES[name % NAMES.len()];
-    match at % (folders.len() + 1) {
-        0 => name.to_owned(),
-        n => format!("{}/{name}", folders[n - 1]),
-    }
-}
-
-fn pick(all: &[String], at: usize) -> Option<String> {
-    (!all.is_empty()).then(|| all[at % all.len()].clone())
-}
-
-impl Model {
-    fn act_here(&mut self, act: Act) {
-        let is_folder = |(_, here): &(&String, &Here)| matches!(here, Here::Folder { .. });
-        let all: Vec<String> = self.here.keys().cloned().collect();
-        let (folders, files): (Vec<_>, Vec<_>) = self.here.iter().partition(is_folder);
-        let folders: Vec<String> = folders.into_iter().map(|(path, _)| path.clone()).collect();
-        let files: Vec<String> = files.into_iter().map(|(path, _)| path.clone()).collect();
-        let fresh = 1000 + self.next();
-        match act {
-            Act::Write { at, name } | Act::WriteSame { at, name } => {
-                let path = place(&folders, at, name);
-                let content = if matches!(act, Act::Write { .. }) { fresh } else { 7 };
-                take_if_there(&mut self.here, &path);
-                self.write_here(&path, content);
-            }
-            Act::Fold { at, name } => {
-                let path = place(&folders, at, name);
-                take_if_there(&mut self.here, &path);
-                self.fold_here(&path);
-            }
-            Act::Edit { at } => {
-                if let Some(path) = pick(&files, at) {
-                    self.write_here(&path, fresh);
-                }
-            }
-            Act::Delete { at } => {
-                if let Some(path) = pick(&all, at) {
-                    self.remove_here(&path);
-                }
-            }
-            Act::Move { at, into, name } => {
-                let to = place(&folders, into, name);
-                if let Some(from) = pick(&all, at).filter(|from| movable(from, &to)) {
-                    take_if_there(&mut self.here, &to);
-                    rename(&mut self.here, &from, &to);
-                }
-            }
-            Act::Touch { at } => {
-                if let Some(path) = pick(&files, at) {
-                    let Here::File { content, .. } = self.here[&path] else { return };
-                    self.write_here(&path, content);
-                }
-            }
-            Act::Mark { at } => {
-                let path = pick(&files, at).unwrap_or_default();
-                if let Some(Here::File { executable, .. }) = self.here.get_mut(&path) {
-                    *executable = !*executable;
-                }
-            }
-        }
-    }
-
-    fn act_there(&mut self, act: Act) {
-        let is_folder = |(_, there): &(&String, &There)| matches!(there, There::Folder { .. });
-        let all: Vec<String> = self.there.keys().cloned().collect();
-        let (folders, files): (Vec<_>, Vec<_>) = self.there.iter().partition(is_folder);
-        let folders: Vec<String> = folders.into_iter().map(|(path, _)| path.clone()).collect();
-        let files: Vec<String> = files.into_iter().map(|(path, _)| path.clone()).collect();
-        let fresh = 1000 + self.next();
-        match act {
-            Act::Write { at, name } | Act::WriteSame { at, name } => {
-                let path = place(&folders, at, name);
-                let content = if matches!(act, Act::Write { .. }) { fresh } else { 7 };
-                take_if_there(&mut self.there, &path);
-                self.write_there(&path, content);
-            }
-            Act::Fold { at, name } => {
-                let path = place(&folders, at, name);
-                take_if_there(&mut self.there, &path);
-                self.fold_there(&path);
-            }
-            Act::Edit { at } | Act::Touch { at } => {
-                if let Some(path) = pick(&files, at) {
-                    self.write_there(&path, fresh);
-                }
-            }
-            Act::Delete { at } => {
-                if let Some(path) = pick(&all, at) {
-                    self.remove_there(&path);
-                }
-            }
-            Act::Move { at, into, name } => {
-                let to = place(&folders, into, name);
-                if let Some(from) = pick(&all, at).filter(|from| movable(from, &to)) {
-                    take_if_there(&mut self.there, &to);
-                    rename(&mut self.there, &from, &to);
-                }
-            }
-            Act::Mark { at } => {
-                let path = pick(&files, at).unwrap_or_default();
-                if let Some(There::File { executable, .. }) = self.there.get_mut(&path) {
-                    *executable = !*executable;
-                }
-            }
-        }
-    }
-}
-
-/// Neither into itself nor over what holds it.
-fn movable(from: &str, to: &str) -> bool {
-    let inside = |outer: &str, inner: &str| {
-        inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-    };
-    !inside(from, to) && !inside(to, from)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
-
-    #[test]
-    fn both_sides_end_alike_and_nothing_vanishes_that_nobody_deleted(
-        before in vec(act(), 0..14),
-        here in vec(act(), 0..8),
-        there in vec(act(), 0..8),
-        trusted in any::<bool>(),
-    ) {
-        let mut model = Model::default();
-        before.into_iter().for_each(|act| model.act_here(act));
-        model.sync(&options());
-        let (was, _) = model.contents();
-        here.into_iter().for_each(|act| model.act_here(act));
-        there.into_iter().for_each(|act| model.act_there(act));
-        if !trusted {
-            model.forget_all();
-        }
-        let (left, right) = model.contents();
-        model.sync(&options());
-        prop_assert_eq!(model.listing_here(), model.listing_there());
-        let (after, _) = model.contents();
-        for content in left.intersection(&right) {
-            // 7 is the one content that several files have; one of each side may be deleted.
-            prop_assert!(after.contains(content) || *content == 7, "{} vanished", content);
-        }
-        for content in left.union(&right) {
-            let new = !was.contains(content) || !trusted;
-            prop_assert!(after.contains(content) || !new, "new content {} vanished", content);
-        }
-    }
-
-    #[test]
-    fn without_acceptance_neither_side_is_ever_emptied(
-        before in vec(act(), 0..14),
-        there in vec(act(), 0..3),
-        gone_here in any::<bool>(),
-    ) {
-        let mut model = Model::default();
-        before.into_iter().for_each(|act| model.act_here(act));
-        model.sync(&options());
-        let (was, _) = model.contents();
-        if gone_here {
-            model.here.clear();
-            there.into_iter().for_each(|act| model.act_there(act));
-        } else {
-            model.there.clear();
-        }
-        let (left, right) = model.contents();
-        model.sync(&Options { accept_deletions: false, ..options() });
-        let (here, there) = model.contents();
-        if !was.is_empty() {
-            let (after, before) = if gone_here { (there, right) } else { (here, left) };
-            prop_assert_eq!(after, before);
-        }
     }
 }
