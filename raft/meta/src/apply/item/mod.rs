@@ -25,7 +25,7 @@ use crate::table::item::ItemId;
 use crate::tables::TableError;
 
 pub(crate) use change::Update;
-pub(crate) use commit::{Committed, Landed, Prepared, commit};
+pub(crate) use commit::{Committed, Prepared, commit};
 pub(crate) use purge::{doom_root, expire_trash, release_purges};
 pub(crate) use sweep::{Sweep, sweep};
 

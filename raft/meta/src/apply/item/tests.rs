@@ -203,7 +203,7 @@ fn a_folder_moves_to_another_share_with_all_that_is_counted() {
 #[test]
 fn a_batch_makes_folders_and_judges_each_file_alone() {
     let mut tree = Tree::new();
-    let mut batch = |tree: &mut Tree| {
+    let batch = |tree: &mut Tree| {
         let files = ["x/y/a", "x/y/b", "x/y/a", "x//c", "x/y"].into_iter().enumerate();
         let files = files.map(|(n, path)| BatchFile {
             client_ref: n.to_string(),

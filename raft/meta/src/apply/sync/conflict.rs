@@ -188,10 +188,10 @@ fn decide(
     }
     let client_wins = strategy != ConflictStrategy::ServerWins;
     match (row.kind, row.name.clone()) {
-        (ConflictKind::DeleteEdit, _) => {
-            if strategy == ConflictStrategy::ClientWins && !chain.is_trashed() {
-                trash::delete(step, row.item)?;
-            }
+        (ConflictKind::DeleteEdit, _)
+            if strategy == ConflictStrategy::ClientWins && !chain.is_trashed() =>
+        {
+            trash::delete(step, row.item)?;
         }
         (ConflictKind::Name | ConflictKind::Move, Some(name)) if client_wins => {
             let parent = chain.item().and_then(|item| item.parent);

@@ -7,7 +7,7 @@
 //! in hex. The seal is a keyed BLAKE3 of what is before it, with a key that only the cluster has: a
 //! cursor that somebody made up, or that is of another share, is told from one that was given out.
 
-use node_base::{ShareId, TenantId};
+use node_base::TenantId;
 
 use super::Stream;
 use crate::outcome::{Invalid, Refusal};

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use node_base::{FileId, Name, NamePolicy, Permission, ShareId, UserId};
 
-use crate::access::{FolderFilter, Memo, Viewer};
+use crate::access::{Memo, Viewer};
 use crate::chain::Chain;
 use crate::table;
 use crate::table::acl::{Listed, Target};
@@ -65,15 +65,6 @@ impl<'a> Eyes<'a> {
     pub(crate) fn new(tables: &'a dyn Reader, viewer: &'a Viewer) -> Self {
         let memo = Memo::new(viewer);
         Self { tables, viewer, memo, above: BTreeMap::new(), paths: BTreeMap::new() }
-    }
-
-    /// What the folder, or the root, hands down to what lies in it; nothing when it is gone.
-    pub(crate) fn folder(
-        &mut self,
-        share: ShareId,
-        parent: Parent,
-    ) -> Result<Option<&FolderFilter<'a>>, TableError> {
-        self.memo.folder(self.tables, share, parent)
     }
 
     fn hands(&mut self, share: ShareId, parent: Parent) -> Result<[bool; 2], TableError> {

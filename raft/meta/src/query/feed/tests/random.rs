@@ -1,6 +1,6 @@
 //! Random changes of a tree and of who may see what in it, followed by clients that lag.
 
-use node_base::{PermissionSet, Role, UserId};
+use node_base::{Duration, PermissionSet, Role, UserId};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
@@ -63,103 +63,119 @@ fn name(n: u8) -> String {
     ["a", "B", "c.txt", "d"][usize::from(n) % 4].to_owned()
 }
 
-/// Runs an act as Ann, who may do everything; what is refused changes nothing.
-fn perform(tree: &mut Tree, act: &Act, followers: &mut [Follower]) {
-    let items: Vec<ItemId> = tree.items().into_iter().map(|(id, _)| id).collect();
-    let pick = |n: u8| items.get(usize::from(n) % items.len().max(1)).copied();
-    let folders: Vec<Parent> = std::iter::once(None)
-        .chain(items.iter().filter_map(|id| match id {
+/// What there is to choose from.
+struct Choice {
+    items: Vec<ItemId>,
+    folders: Vec<Parent>,
+}
+
+impl Choice {
+    fn of(tree: &Tree) -> Self {
+        let items: Vec<ItemId> = tree.items().into_iter().map(|(id, _)| id).collect();
+        let folders = items.iter().filter_map(|id| match id {
             ItemId::Folder(folder) => Some(Some(*folder)),
             ItemId::File(_) => None,
-        }))
-        .collect();
-    let place = |n: u8| Place {
-        share: tree.fixture.share,
-        parent: folders[usize::from(n) % folders.len()],
-    };
-    let who = |n: u8| -> UserId {
-        [tree.fixture.bob, tree.fixture.cleo, tree.fixture.ann][usize::from(n) % 3]
-    };
+        });
+        let folders = std::iter::once(None).chain(folders).collect();
+        Self { items, folders }
+    }
+
+    fn item(&self, n: u8) -> Option<ItemId> {
+        self.items.get(usize::from(n) % self.items.len().max(1)).copied()
+    }
+
+    fn place(&self, tree: &Tree, n: u8) -> Place {
+        let parent = self.folders[usize::from(n) % self.folders.len()];
+        Place { share: tree.fixture.share, parent }
+    }
+}
+
+/// Runs an act as Ann, who may do everything; what is refused changes nothing.
+fn perform(tree: &mut Tree, act: &Act, followers: &mut [Follower]) {
+    let choice = Choice::of(tree);
+    let ann = tree.fixture.ann;
     let command = match act {
-        Act::Folder { parent, name: n } => {
-            ItemCommand::CreateFolder { place: place(*parent), name: name(*n) }
-        }
-        Act::File { parent, name: n, content } => {
-            let to = FileDestination::New { place: place(*parent), name: name(*n) };
-            let ann = tree.fixture.ann;
-            let _ = tree.commit(ann, to, *content);
-            return;
-        }
-        Act::Replace { item, content } => {
-            let Some(ItemId::File(file)) = pick(*item) else { return };
-            let ann = tree.fixture.ann;
-            let _ = tree.commit(ann, FileDestination::Replace { file, base: None }, *content);
-            return;
-        }
         Act::Poll { who, limit } => {
             let follower = &mut followers[usize::from(*who) % followers.len()];
             follower.follow(tree, usize::from(*limit));
             return;
         }
         Act::Release => {
-            let release = Command::Upkeep(Upkeep::Release { limit: 3 });
-            let _ = tree.fixture.run_node(release);
+            let _ = tree.fixture.run_node(Command::Upkeep(Upkeep::Release { limit: 3 }));
             return;
         }
-        Act::Member { join } => {
-            let (share, principal) = (tree.fixture.share, Principal::User(tree.fixture.cleo));
-            let command = if *join {
-                ShareCommand::AddMember { share, principal, role: Role::Reader, expires_at: None }
-            } else {
-                ShareCommand::RemoveMember { share, principal }
-            };
-            let ann = tree.fixture.ann;
-            let _ = tree.fixture.run(ann, Command::Share(command));
-            return;
-        }
+        Act::Member { join } => member(tree, *join),
         Act::Entry { item, .. } | Act::NoEntry { item, .. } | Act::Inherit { item, .. } => {
-            let target = match pick(*item) {
+            let target = match choice.item(*item) {
                 Some(id) if item % 8 != 0 => Target::Item(id),
                 _ => Target::Share(tree.fixture.share),
             };
-            let command = rights(act, target, who);
-            let ann = tree.fixture.ann;
-            let _ = tree.fixture.run(ann, Command::Permission(command));
+            let readers = [tree.fixture.bob, tree.fixture.cleo];
+            Command::Permission(rights(act, target, |n| readers[usize::from(n) % 2]))
+        }
+        Act::File { .. } | Act::Replace { .. } => {
+            if let Some((to, content)) = content(tree, act, &choice) {
+                let _ = tree.commit(ann, to, content);
+            }
             return;
         }
-        other => {
-            let (Act::Rename { item, .. }
-            | Act::Move { item, .. }
-            | Act::Copy { item, .. }
-            | Act::Delete(item)
-            | Act::Restore(item)
-            | Act::Purge(item)) = other
-            else {
-                return;
-            };
-            let Some(item) = pick(*item) else { return };
-            match other {
-                Act::Rename { name: n, .. } => ItemCommand::Update {
-                    item,
-                    name: Some(name(*n)),
-                    client_modified_at: None,
-                    executable: None,
-                    restore: false,
-                },
-                Act::Move { parent, .. } => {
-                    ItemCommand::Move { item, to: place(*parent), name: None }
-                }
-                Act::Copy { parent, name: n, .. } => {
-                    ItemCommand::Copy { item, to: place(*parent), name: Some(name(*n)) }
-                }
-                Act::Delete(_) => ItemCommand::Delete { item },
-                Act::Restore(_) => ItemCommand::Restore { item },
-                _ => ItemCommand::Purge { item },
-            }
-        }
+        _ => match moves(tree, act, &choice) {
+            Some(command) => Command::Item(command),
+            None => return,
+        },
     };
-    let ann = tree.fixture.ann;
-    let _ = tree.run(ann, command);
+    tree.fixture.pass(Duration::from_secs(1));
+    let _ = tree.fixture.run(ann, command);
+}
+
+fn member(tree: &Tree, join: bool) -> Command {
+    let (share, principal) = (tree.fixture.share, Principal::User(tree.fixture.cleo));
+    Command::Share(if join {
+        ShareCommand::AddMember { share, principal, role: Role::Reader, expires_at: None }
+    } else {
+        ShareCommand::RemoveMember { share, principal }
+    })
+}
+
+fn content(tree: &Tree, act: &Act, choice: &Choice) -> Option<(FileDestination, u8)> {
+    match act {
+        Act::File { parent, name: n, content } => {
+            let place = choice.place(tree, *parent);
+            Some((FileDestination::New { place, name: name(*n) }, *content))
+        }
+        Act::Replace { item, content } => match choice.item(*item)? {
+            ItemId::File(file) => Some((FileDestination::Replace { file, base: None }, *content)),
+            ItemId::Folder(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn moves(tree: &Tree, act: &Act, choice: &Choice) -> Option<ItemCommand> {
+    let place = |n: u8| choice.place(tree, n);
+    let item = |n: u8| choice.item(n);
+    Some(match act {
+        Act::Folder { parent, name: n } => {
+            ItemCommand::CreateFolder { place: place(*parent), name: name(*n) }
+        }
+        Act::Rename { item: n, name: to } => ItemCommand::Update {
+            item: item(*n)?,
+            name: Some(name(*to)),
+            client_modified_at: None,
+            executable: None,
+            restore: false,
+        },
+        Act::Move { item: n, parent } => {
+            ItemCommand::Move { item: item(*n)?, to: place(*parent), name: None }
+        }
+        Act::Copy { item: n, parent, name: to } => {
+            ItemCommand::Copy { item: item(*n)?, to: place(*parent), name: Some(name(*to)) }
+        }
+        Act::Delete(n) => ItemCommand::Delete { item: item(*n)? },
+        Act::Restore(n) => ItemCommand::Restore { item: item(*n)? },
+        Act::Purge(n) => ItemCommand::Purge { item: item(*n)? },
+        _ => return None,
+    })
 }
 
 fn rights(act: &Act, target: Target, who: impl Fn(u8) -> UserId) -> PermissionCommand {

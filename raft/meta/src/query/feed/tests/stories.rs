@@ -9,6 +9,7 @@ use crate::outcome::Refusal;
 use crate::query::Denied;
 use crate::query::feed::{Since, Stream, changes};
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
+use crate::table::change::ChangeKind;
 use crate::table::item::ItemId;
 
 fn told(tree: &Tree, user: node_base::UserId, expected: &Expect) {
@@ -128,4 +129,35 @@ fn cursors_that_were_not_given_out_are_refused() {
     for text in ["", "latest", &cursor[1..], &cursor.to_uppercase(), &"é".repeat(66)] {
         assert!(is_invalid(ask(stream, Since::Cursor(text))), "{text:?}");
     }
+}
+
+#[test]
+fn a_move_to_another_share_is_deleted_there_and_created_here() {
+    let mut tree = Tree::new();
+    let folder = tree.folder(None, "plans");
+    tree.file(Some(folder), "a.txt", 1);
+    let ann = tree.fixture.ann;
+    let viewer = tree.viewer(ann);
+    let all = |tree: &Tree, since: Since<'_>| {
+        let page = changes(&tree.fixture.tables, &viewer, Stream::All, since, 100);
+        page.expect("it is answered")
+    };
+    let before = all(&tree, Since::Now).cursor;
+    let share = tree.fixture.project(ann, "Other");
+    let to = crate::command::Place { share, parent: None };
+    tree.run(ann, ItemCommand::Move { item: ItemId::Folder(folder), to, name: None })
+        .expect("moved");
+    let page = all(&tree, Since::Cursor(&before));
+    let told: Vec<_> = page
+        .changes
+        .iter()
+        .filter(|told| told.target == Target::Item(ItemId::Folder(folder)))
+        .map(|told| (told.share, told.kind, told.subtree))
+        .collect();
+    let expected =
+        [(tree.fixture.share, ChangeKind::Deleted, false), (share, ChangeKind::Created, true)];
+    assert_eq!(told, expected);
+    assert!(!page.has_more);
+    let idle = all(&tree, Since::Cursor(&page.cursor));
+    assert_eq!((idle.changes.len(), idle.cursor), (0, page.cursor));
 }
