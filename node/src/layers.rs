@@ -84,9 +84,11 @@ impl Layers {
             Some(Value::Boolean(_)) => {
                 text.parse().map_or(Value::String(text.to_owned()), Value::Boolean)
             }
-            Some(Value::Array(_)) => {
-                text.split(',').map(|part| Value::String(part.to_owned())).collect::<Vec<_>>().into()
-            }
+            Some(Value::Array(_)) => text
+                .split(',')
+                .map(|part| Value::String(part.to_owned()))
+                .collect::<Vec<_>>()
+                .into(),
             None if key == "identity.built_in" => {
                 text.parse().map_or(Value::String(text.to_owned()), Value::Boolean)
             }

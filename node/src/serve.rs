@@ -51,7 +51,12 @@ fn start_log(filter: &str) -> Result<(), Failure> {
     let filter = filter.parse::<tracing_subscriber::EnvFilter>().map_err(|error| {
         Failure::new(Exit::Usage, format!("the setting log = \"{filter}\": {error}"))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 
@@ -147,6 +152,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
             .hint("the log above tells why; start the node again once the cause is mended"));
     }
     tracing::info!("stopping: running requests are let finish");
+    node.ops().stop_waiting();
     for task in serving {
         // A listener that panicked has said so; the others still stop in order.
         let _ = task.await;
@@ -158,7 +164,8 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
 
 /// Waits for a signal to stop, or for the node to fail for good, which is answered.
 async fn until_told(node: &Node) -> Result<Option<String>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::because("waiting for signals", &error));
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::because("waiting for signals", &error));
     let (mut interrupt, mut terminate) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     tokio::select! {

@@ -16,8 +16,12 @@ use crate::serve::SOCKET;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct At {
     /// The data directory of the running node
-    #[arg(long = "data-dir", value_name = "DIR", default_value = "scaidrive-data",
-          env = "SCAIDRIVE_DATA_DIR")]
+    #[arg(
+        long = "data-dir",
+        value_name = "DIR",
+        default_value = "scaidrive-data",
+        env = "SCAIDRIVE_DATA_DIR"
+    )]
     data_dir: PathBuf,
     /// Print JSON instead of text
     #[arg(long)]
@@ -32,6 +36,9 @@ pub(crate) struct Token {
     /// Whose token it is
     #[arg(long, value_name = "EMAIL")]
     user: String,
+    /// The user's tenant, by id or name; the first one without it
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     /// What it allows at most; without it all that the user's role allows
     #[arg(long, value_name = "SCOPES")]
     scope: Option<String>,
@@ -65,6 +72,15 @@ pub(crate) enum User {
     },
     /// List users
     List {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what a user may administer
+    Role {
+        email: String,
+        /// Nothing without it
+        #[arg(value_parser = ["tenant_admin", "partner_admin", "super_admin"])]
+        role: Option<String>,
         #[command(flatten)]
         at: At,
     },
@@ -123,7 +139,8 @@ pub(crate) struct Status {
 
 /// A span as people write it, in seconds.
 fn span(text: &str) -> Result<u64, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "s" | "" => 1,
         "m" => 60,
@@ -142,7 +159,8 @@ pub(crate) fn token(token: &Token) -> Result<(), Failure> {
         "POST",
         "/token",
         Some(json!({
-            "email": token.user,
+            "user": token.user,
+            "tenant": token.tenant,
             "scope": token.scope,
             "ttl_seconds": token.ttl,
             "create": token.create,
@@ -164,16 +182,21 @@ pub(crate) fn user(user: &User) -> Result<(), Failure> {
                 "password": password(*password_stdin)?,
             });
             let answer = at.ask("POST", "/users", Some(body))?;
-            told(at, &answer, &["id", "email", "password"])
+            told(at, &answer, &["id", "password"])
         }
         User::List { at } => {
             let answer = at.ask("GET", "/users", None)?;
             listed(at, &answer["users"], &["id", "email", "status", "admin_role"])
         }
+        User::Role { email, role, at } => {
+            let body = json!({ "user": email, "admin_role": role });
+            let answer = at.ask("POST", "/users/role", Some(body))?;
+            told(at, &answer, &["id", "email", "admin_role"])
+        }
         User::Passwd { email, password_stdin, at } => {
-            let body = json!({ "email": email, "password": password(*password_stdin)? });
-            let answer = at.ask("POST", "/users/password", Some(body))?;
-            told(at, &answer, &["email", "password"])
+            let body = json!({ "user": email, "password": password(*password_stdin)? });
+            let answer = at.ask("POST", "/users/passwd", Some(body))?;
+            told(at, &answer, &["password"])
         }
     }
 }
@@ -181,9 +204,9 @@ pub(crate) fn user(user: &User) -> Result<(), Failure> {
 pub(crate) fn tenant(tenant: &Tenant) -> Result<(), Failure> {
     match tenant {
         Tenant::Add { name, partner, at } => {
-            let body = json!({ "name": name, "partner_id": partner });
+            let body = json!({ "name": name, "partner": partner });
             let answer = at.ask("POST", "/tenants", Some(body))?;
-            told(at, &answer, &["id", "name"])
+            told(at, &answer, &["id"])
         }
         Tenant::List { at } => {
             let answer = at.ask("GET", "/tenants", None)?;
@@ -196,7 +219,7 @@ pub(crate) fn partner(partner: &Partner) -> Result<(), Failure> {
     match partner {
         Partner::Add { name, at } => {
             let answer = at.ask("POST", "/partners", Some(json!({ "name": name })))?;
-            told(at, &answer, &["id", "name"])
+            told(at, &answer, &["id"])
         }
         Partner::List { at } => {
             let answer = at.ask("GET", "/partners", None)?;
@@ -224,7 +247,8 @@ fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                let name =
+                    if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 flatten(&name, value, lines);
             }
         }
@@ -318,9 +342,8 @@ async fn ask(
             .exit(Exit::Unavailable)
             .hint("start one with `scaidrived`, or name its data directory with --data-dir")
     })?;
-    let broken = |error: hyper::Error| {
-        Failure::because("asking the node", &error).exit(Exit::Unavailable)
-    };
+    let broken =
+        |error: hyper::Error| Failure::because("asking the node", &error).exit(Exit::Unavailable);
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
@@ -368,7 +391,9 @@ mod tests {
 
     #[test]
     fn spans_as_people_write_them() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("30m", 1_800), ("1h", 3_600), ("7d", 604_800)] {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("30m", 1_800), ("1h", 3_600), ("7d", 604_800)]
+        {
             assert_eq!(span(text), Ok(seconds));
         }
         for text in ["", "h", "1w", "0s", "31d", "99999999999999999999d", "-1h"] {

@@ -1,17 +1,23 @@
 //! The very first start: a cluster of one, a tenant, and somebody who may do everything in it.
+//!
+//! Each step may be the last before the power goes: what is missing is made at the next start, and
+//! the first password is written down before the user it is for is made.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use node_base::Duration;
+use api::issuer::OwnIssuer;
+use api::issuer::password::generate;
+use api_ops::Ops;
+use node_base::{Duration, TenantId};
 use node_world::{OpenMode, World};
-use raft::Raft;
-use raft_meta::Command;
+use raft::{Consistency, Raft, ReadError};
 use raft_meta::command::{NewUser, People, Upkeep};
-use raft_meta::table::cluster::Clusters;
-use raft_meta::table::people::{AdminRole, ProvisioningSource};
-use raft_meta::table;
+use raft_meta::table::cluster::{Cluster, Clusters};
+use raft_meta::table::people::{AdminRole, ProvisioningSource, Users};
+use raft_meta::{Answer, Command, table};
 
-use crate::{Addresses, Settings, StartError, propose};
+use crate::{Addresses, StartError, propose};
 
 /// The file that keeps the first password until somebody has read it.
 pub(crate) const NOTE: &str = "first-sign-in";
@@ -25,69 +31,63 @@ pub struct FirstSignIn {
 
 /// The first administrator's address.
 pub const EMAIL: &str = "admin@scaidrive.local";
-/// Letters and digits that are not mistaken for one another.
-const READABLE: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789x";
-const PASSWORD_LEN: usize = 20;
+
+/// Between two questions whether this node leads yet.
+const ELECTION_PAUSE: Duration = Duration::from_millis(10);
 
 /// Founds a cluster of this node alone, unless it is of one already.
-///
-/// Each step may be the last before the power goes: the note is written before the user is made,
-/// and whatever is missing is made at the next start.
 pub(crate) async fn found(
     world: &World,
     raft: &Raft,
-    settings: &Settings,
     addresses: &Addresses,
-    home: &Path,
-) -> Result<Option<FirstSignIn>, StartError> {
+) -> Result<Cluster, StartError> {
     if !raft.status().is_member {
         raft.found(&addresses.cluster).await?;
     }
-    let cluster = loop {
-        match raft
-            .query(raft::Consistency::Linearizable, |tables| table::get::<Clusters>(tables, &()))
-            .await
-        {
-            Ok(cluster) => break cluster,
+    loop {
+        let known = raft
+            .query(Consistency::Linearizable, |tables| table::get::<Clusters>(tables, &()))
+            .await;
+        match known {
+            Ok(Some(cluster)) => return Ok(cluster),
+            Ok(None) => {
+                let mut cursor_key = [0; 32];
+                world.fill_random(&mut cursor_key);
+                let found = Upkeep::Found {
+                    cluster: world.random(),
+                    tenant_name: "default".to_owned(),
+                    tenant_display_name: "Default".to_owned(),
+                    cursor_key,
+                };
+                propose(world, raft, Command::Upkeep(found)).await?;
+            }
             // A restarted node is elected again before it can be asked.
-            Err(raft::ReadError::Unavailable { .. }) => world.sleep(ELECTION_PAUSE).await,
+            Err(ReadError::Unavailable { .. }) => world.sleep(ELECTION_PAUSE).await,
             Err(error) => return Err(error.into()),
         }
-    };
-    if cluster.is_none() {
-        let mut cursor_key = [0; 32];
-        world.fill_random(&mut cursor_key);
-        let found = Upkeep::Found {
-            cluster: world.random(),
-            tenant_name: "default".to_owned(),
-            tenant_display_name: "Default".to_owned(),
-            cursor_key,
-        };
-        propose(world, raft, Command::Upkeep(found)).await?;
     }
-    let tenant = raft
-        .query(raft::Consistency::Linearizable, |tables| table::get::<Clusters>(tables, &()))
-        .await?
-        .and_then(|cluster| cluster.first_tenant);
-    let Some(tenant) = tenant.filter(|_| settings.built_in_issuer()) else { return Ok(None) };
-    let has_users = raft
-        .query(raft::Consistency::Linearizable, move |tables| {
-            let mut any = false;
-            table::scan::<table::people::Users>(tables, &(tenant,), &mut |_, _| {
-                any = true;
-                std::ops::ControlFlow::Break(())
-            })?;
-            Ok(any)
-        })
-        .await?;
-    if has_users {
+}
+
+/// Makes the first administrator of a tenant without users.
+pub(crate) async fn administrator(
+    ops: &Ops,
+    issuer: &OwnIssuer,
+    tenant: TenantId,
+    home: &Path,
+) -> Result<Option<FirstSignIn>, StartError> {
+    let has_users = ops.look(move |tables| {
+        let mut any = false;
+        table::scan::<Users>(tables, &(tenant,), &mut |_, _| {
+            any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(any)
+    });
+    if has_users.await? {
         return Ok(None);
     }
-    let first = FirstSignIn { email: EMAIL.to_owned(), password: password(world) };
-    write_note(world, home, &first).await?;
-    let phc = api::issuer::hash_password(world, &first.password)
-        .await
-        .map_err(|error| StartError::Password(error.to_string()))?;
+    let first = FirstSignIn { email: EMAIL.to_owned(), password: generate(ops) };
+    write_note(&ops.world, home, &first).await?;
     let user = NewUser {
         tenant,
         email: first.email.clone(),
@@ -97,18 +97,10 @@ pub(crate) async fn found(
         source: ProvisioningSource::BuiltIn,
         is_service_account: false,
         subject: None,
-        password: Some(phc),
+        password: Some(issuer.hash_chosen(ops, &first.password).await?),
     };
-    propose(world, raft, Command::People(People::CreateUser(user))).await?;
+    ops.agree_as_node::<Answer>(Command::People(People::CreateUser(user))).await?;
     Ok(Some(first))
-}
-
-const ELECTION_PAUSE: Duration = Duration::from_millis(10);
-
-fn password(world: &World) -> String {
-    let mut bytes = [0; PASSWORD_LEN];
-    world.fill_random(&mut bytes);
-    bytes.iter().map(|byte| char::from(READABLE[usize::from(byte % 32)])).collect()
 }
 
 /// Keeps the first password where only the owner of the data directory can read it: the binary

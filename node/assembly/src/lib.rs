@@ -23,7 +23,7 @@ use node_base::{ClusterMap, Duration, Epoch, NodeId};
 use node_world::{Task, World};
 use raft::{Dead, Raft};
 use raft_meta::command::Upkeep;
-use raft_meta::table::cluster::{Cluster, Clusters, Maps};
+use raft_meta::table::cluster::Maps;
 use raft_meta::{Answer, Caller, Command, Proposal, TableError, table};
 
 pub use api::serve::serve;
@@ -58,8 +58,8 @@ pub enum StartError {
     Propose(#[from] raft::ProposeError),
     #[error("the agreement cannot be read")]
     Read(#[from] raft::ReadError),
-    #[error("the first password cannot be made: {0}")]
-    Password(String),
+    #[error(transparent)]
+    Password(#[from] api::issuer::password::PasswordError),
 }
 
 /// A running node.
@@ -104,8 +104,7 @@ impl Node {
         }
         let raft = Raft::open(&world, FIRST_NODE, home.join("raft"), &settings.raft).await?;
         let raft = Arc::new(raft);
-        let first_sign_in = first::found(&world, &raft, settings, &addresses, home).await?;
-        let cluster = cluster(&raft).await?;
+        let cluster = first::found(&world, &raft, &addresses).await?;
         let store = open_store(&world, settings, cluster.id).await?;
         let lease = start_node(&world, &raft, settings, &addresses).await?;
         let ops = Ops::new(OpsParts {
@@ -129,6 +128,10 @@ impl Node {
             public_url: addresses.public_url,
             version,
         });
+        let first_sign_in = match (state.identity.own(), cluster.first_tenant) {
+            (Some(own), Some(tenant)) => first::administrator(&ops, own, tenant, home).await?,
+            _ => None,
+        };
         Ok(Self { world, raft, ops, background, care, state, first_sign_in })
     }
 
@@ -139,7 +142,7 @@ impl Node {
 
     /// What the metrics listener serves.
     pub fn metrics_router(&self) -> Router {
-        api::metrics_router(self.state.clone())
+        api::metrics::router(self.state.clone())
     }
 
     /// What the private socket in the data directory serves.
@@ -164,6 +167,7 @@ impl Node {
     /// When the tables could not be made durable; the log has it all.
     pub async fn stop(self) -> Result<(), TableError> {
         let Self { world, mut raft, ops, background, mut care, state, .. } = self;
+        ops.stop_waiting();
         background.stop();
         care.abort();
         drop((ops, state));
@@ -202,13 +206,6 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::NotOurs { path: folder.to_owned() })
-}
-
-async fn cluster(raft: &Raft) -> Result<Cluster, StartError> {
-    let cluster = raft
-        .query(raft::Consistency::Linearizable, |tables| table::get::<Clusters>(tables, &()))
-        .await?;
-    cluster.ok_or(StartError::Refused(raft_meta::Refusal::WrongCaller))
 }
 
 async fn open_store(

@@ -57,7 +57,7 @@ impl Default for Settings {
             tls_cert: None,
             tls_key: None,
             zone: "default".to_owned(),
-            log: "info".to_owned(),
+            log: "info,openraft=warn".to_owned(),
             http: ServeSettings::default(),
             identity: IdentitySettings::default(),
             raft: raft::Settings::default(),
