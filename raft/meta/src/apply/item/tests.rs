@@ -1,10 +1,10 @@
 //! What happens to trees, versions and the trash, told as short stories.
 
-use node_base::{Duration, FileId, FolderId, PermissionSet};
+use node_base::{Duration, FileId, FolderId, NamePolicy, PermissionSet};
 
 use crate::command::{
     BatchFile, BatchTarget, Command, FileDestination, ItemCommand, NewChunk, NewContent,
-    PermissionCommand, Place, Upkeep,
+    PermissionCommand, Place, ShareCommand, Upkeep,
 };
 use crate::outcome::{Answer, BatchStatus, Invalid, Outcome, Refusal};
 use crate::query::feed::tests::Tree;
@@ -12,6 +12,7 @@ use crate::table;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::item::{Body, Item, ItemId, ItemState, Items};
 use crate::table::quota::{QuotaTarget, Usage, Usages};
+use crate::table::share::ShareSettings;
 
 fn row(tree: &Tree, id: ItemId) -> Option<Item> {
     table::get::<Items>(&tree.fixture.tables, &(tree.fixture.tenant, id)).expect("memory")
@@ -251,4 +252,38 @@ fn what_is_in_the_trash_too_long_is_removed() {
     tree.check();
     assert_eq!(tree.items(), []);
     assert_eq!(usage(&tree), Usage::default());
+}
+
+#[test]
+fn names_given_under_one_policy_meet_those_given_under_the_other() {
+    let mut tree = Tree::new();
+    let share = tree.fixture.share;
+    let set = |tree: &mut Tree, name_policy| {
+        let settings = Some(ShareSettings { name_policy, ..ShareSettings::default() });
+        let (name, description, is_public, quota_bytes) = (None, None, None, None);
+        let update =
+            ShareCommand::Update { share, name, description, is_public, settings, quota_bytes };
+        let ann = tree.fixture.ann;
+        tree.fixture.run(ann, Command::Share(update)).expect("ann may");
+    };
+    let make = |tree: &mut Tree, name: &str| {
+        let place = tree.place(None);
+        act(tree, ItemCommand::CreateFolder { place, name: name.to_owned() }).is_ok()
+    };
+    assert!(make(&mut tree, "Old"));
+    set(&mut tree, NamePolicy::Any);
+    assert_eq!(
+        ["Old", "old", "a", "A", "con"].map(|name| make(&mut tree, name)),
+        [false, true, true, true, true]
+    );
+    set(&mut tree, NamePolicy::Portable);
+    assert_eq!(
+        ["OLD", "A", "CON", "b"].map(|name| make(&mut tree, name)),
+        [false, false, false, true]
+    );
+    for (id, item) in tree.items() {
+        act(&mut tree, rename(id, &format!("{}.x", super::place::text(id))))
+            .expect("any can be renamed");
+        assert_ne!(row(&tree, id).expect("it is there").name, item.name);
+    }
 }
