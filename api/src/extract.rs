@@ -23,19 +23,27 @@ impl FromRequestParts<ApiState> for Asking {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers)?;
-        let mut caller: UserCaller = state.identity.authenticate(token).await?;
-        if let Some(whose) = parts.extensions.get::<Whose>() {
-            whose.tell(caller.tenant);
-        }
-        caller.ip = parts.extensions.get::<crate::serve::PeerAddress>().map(|peer| peer.ip());
-        caller.user_agent = text(&parts.headers, header::USER_AGENT.as_str());
-        let mut call = Call::new(caller);
+        let mut call = Call::new(caller(parts, state, bearer(&parts.headers)?).await?);
         call.consistency = consistency(parts.uri.query().unwrap_or_default())?;
         call.if_revision = if_match(&parts.headers)?;
         call.remember = idempotency(parts)?;
         Ok(Self(call))
     }
+}
+
+/// Who the bearer of a token is, as audit events name them.
+pub(crate) async fn caller(
+    parts: &Parts,
+    state: &ApiState,
+    token: &str,
+) -> Result<UserCaller, ApiError> {
+    let mut caller = state.identity.authenticate(token).await?;
+    if let Some(whose) = parts.extensions.get::<Whose>() {
+        whose.tell(caller.tenant);
+    }
+    caller.ip = parts.extensions.get::<crate::serve::PeerAddress>().map(|peer| peer.ip());
+    caller.user_agent = text(&parts.headers, header::USER_AGENT.as_str());
+    Ok(caller)
 }
 
 /// How fresh the answer must be, which any address may say.
@@ -48,7 +56,7 @@ fn consistency(query: &str) -> Result<Consistency, ApiError> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let refused = |sentence: &str| ApiError::new(ErrorCode::AuthTokenInvalid, sentence);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or_else(|| refused("A bearer token is needed."))?;

@@ -16,6 +16,7 @@ pub mod me;
 pub mod permissions;
 mod place;
 pub mod quotas;
+pub mod realtime;
 pub mod service;
 pub mod shares;
 pub mod sync;
@@ -51,4 +52,5 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .merge(devices::routes())
         .merge(sync::routes())
         .merge(conflicts::routes())
+        .merge(realtime::routes())
 }

@@ -17,6 +17,18 @@ pub struct SocketQuery {
     pub token: Option<String>,
 }
 
+/// Of what events are told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Absent: all the caller's shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_id: Option<String>,
+    /// For callers that cannot set a header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
 /// What a device says on `/sync/ws/{device_id}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -26,11 +38,15 @@ pub enum DeviceFrame {
 }
 
 /// What a device is told that answers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DeviceAnswer {
     Subscribed,
     Pong,
+    /// A frame that was not understood.
+    Error {
+        detail: String,
+    },
 }
 
 /// What a device is told.
