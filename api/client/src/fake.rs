@@ -1,9 +1,4 @@
 //! A server that answers as it was told, and remembers what it was asked.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "the fake stands for the outside: it listens on a real socket"
-)]
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -51,6 +46,11 @@ pub(crate) fn refusal(status: u16, code: &str) -> Response<Body> {
 }
 
 impl Fake {
+    #[expect(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "the fake stands for the outside: it listens on a real socket"
+    )]
     pub(crate) async fn answering(answers: Vec<Response<Body>>) -> Self {
         let state = Arc::new(Mutex::new(State { answers: answers.into(), asked: Vec::new() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

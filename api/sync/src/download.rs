@@ -371,3 +371,69 @@ fn write_verified(part: &Path, piece: Piece, bytes: &[u8]) -> io::Result<bool> {
     }
     Part::open(part)?.write_at(bytes, piece.offset).map(|()| true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use api_types::Hash;
+    use api_types::v1::files::{Manifest, ManifestChunk};
+    use node_base::sha256;
+
+    use super::{RANGE_MAX, Wanted, pieces, ranges};
+
+    fn wanted(size: u64) -> Wanted {
+        Wanted {
+            path: "x".to_owned(),
+            id: "fil_1".to_owned(),
+            version: None,
+            version_id: Some("ver_1".to_owned()),
+            size,
+            checksum: None,
+            modified: None,
+            executable: false,
+            target: PathBuf::new(),
+            part: PathBuf::new(),
+            over: None,
+            sources: Vec::new(),
+        }
+    }
+
+    fn manifest(version_id: &str, chunks: &[(u64, u32)]) -> Manifest {
+        let chunk = |&(offset, size)| ManifestChunk { sha256: Hash(sha256(b"")), offset, size };
+        Manifest {
+            size: chunks.iter().map(|(_, size)| u64::from(*size)).sum(),
+            checksum_sha256: None,
+            chunks: chunks.iter().map(chunk).collect(),
+            version_id: Some(version_id.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_manifest_with_gaps_overlaps_or_of_another_version_is_not_followed() {
+        let good = manifest("ver_1", &[(0, 5), (5, 3)]);
+        assert_eq!(pieces(&wanted(8), &good).expect("sound").len(), 2);
+        for bad in [
+            manifest("ver_2", &[(0, 5), (5, 3)]),
+            manifest("ver_1", &[(0, 5), (6, 3)]),
+            manifest("ver_1", &[(0, 5), (4, 3)]),
+            manifest("ver_1", &[(0, 8), (8, 0)]),
+            manifest("ver_1", &[(0, 9)]),
+        ] {
+            assert!(pieces(&wanted(8), &bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_fetched_together_up_to_a_limit() {
+        let mib = 1 << 20;
+        let chunks: Vec<(u64, u32)> = (0..20).map(|at| (at * mib, mib as u32)).collect();
+        let all = pieces(&wanted(20 * mib), &manifest("ver_1", &chunks)).expect("sound");
+        let lens =
+            |missing: &[usize]| ranges(&all, missing).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lens(&[0, 1, 3, 4, 5, 9]), [2, 3, 1]);
+        let limit = (RANGE_MAX / mib) as usize;
+        assert_eq!(lens(&(0..20).collect::<Vec<_>>()), [limit, limit, 20 - 2 * limit]);
+        assert_eq!(lens(&[]), [] as [usize; 0]);
+    }
+}

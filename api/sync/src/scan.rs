@@ -197,3 +197,66 @@ impl Scan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use node_base::NamePolicy;
+
+    use super::{Selection, part_name, scan};
+    use crate::disk;
+
+    fn selection(exclude: &[&str], select: &[&str]) -> Selection {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        Selection::new(&owned(exclude), &owned(select)).expect("well-formed")
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_matches_at_any_depth_and_takes_what_is_below() {
+        let all = selection(&["target", "*.tmp", "docs/*.pdf"], &[]);
+        for (path, taken) in [
+            ("target", false),
+            ("a/target/b", false),
+            ("targets", true),
+            ("a/b.tmp", false),
+            ("docs/x.pdf", false),
+            ("a/docs/x.pdf", true),
+            ("docs/deep/x.pdf", true),
+        ] {
+            assert_eq!(all.takes_all_of(path), taken, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_selected_folders_and_what_leads_to_them_are_kept() {
+        let some = selection(&[], &["a/b/", "/c"]);
+        for (path, taken) in [
+            ("a", true),
+            ("a/b", true),
+            ("a/b/x", true),
+            ("a/x", false),
+            ("c/d", true),
+            ("cc", false),
+        ] {
+            assert_eq!(some.takes_all_of(path), taken, "{path}");
+        }
+        assert!(Selection::new(&["[".to_owned()], &[]).is_err());
+    }
+
+    #[test]
+    fn names_are_entered_as_the_share_writes_them_and_found_as_the_disk_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let decomposed = "u\u{308}ber";
+        disk::make_folder(&folder.path().join(decomposed)).expect("made");
+        let file = folder.path().join(decomposed).join("x");
+        disk::write_private(&file, b"x").expect("written");
+        let part = part_name("x", "ver_1");
+        disk::write_private(&folder.path().join(&part), b"x").expect("written");
+        let found = scan(folder.path(), NamePolicy::Portable, &Selection::default());
+        let found = found.expect("listed");
+        assert_eq!(found.tree.keys().collect::<Vec<_>>(), ["über", "über/x"]);
+        assert_eq!(folder.path().join(found.on_disk("über/x")), file);
+        assert_eq!(found.parts, [folder.path().join(part)]);
+        let found = scan(folder.path(), NamePolicy::Any, &Selection::default()).expect("listed");
+        assert!(found.tree.contains_key(decomposed));
+    }
+}

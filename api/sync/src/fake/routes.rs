@@ -1,9 +1,4 @@
 //! The routes of the server in memory.
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "the fake stands for the outside: it listens on a real socket"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +28,11 @@ use node_base::sha256;
 
 use super::{SHARE, Server, Session, Shared, lock, now, refuse};
 
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the fake stands for the outside: it listens on a real socket"
+)]
 pub(crate) async fn serve() -> (String, Shared) {
     let server = Shared::default();
     let noted = Arc::clone(&server);
