@@ -6,7 +6,7 @@ use std::sync::Arc;
 use node_assembly::{Addresses, Node, Settings, StartError};
 use node_base::NodeId;
 use node_os::{ListenError, RealWorld, listen};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::listener::{Private, Tcp};
@@ -61,6 +61,7 @@ fn start_log(filter: &str) -> Result<(), Failure> {
 }
 
 async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
+    let mut told = Told::listen()?;
     let tls = tls_config(settings)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let public = bind("listen", settings.listen)?;
@@ -145,7 +146,10 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
         },
         json,
     );
-    let died = until_told(&node).await?;
+    let died = tokio::select! {
+        () = told.wait() => None,
+        dead = node.dead() => Some(dead.to_string()),
+    };
     stop.send_replace(true);
     if let Some(why) = died {
         return Err(Failure::new(Exit::Failed, why)
@@ -162,16 +166,27 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for a signal to stop, or for the node to fail for good, which is answered.
-async fn until_told(node: &Node) -> Result<Option<String>, Failure> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::because("waiting for signals", &error));
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => Ok(None),
-        _ = terminate.recv() => Ok(None),
-        dead = node.dead() => Ok(Some(dead.to_string())),
+/// The signals that ask the process to stop. Once they are listened for, none ends it unheard.
+struct Told {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::because("waiting for signals", &error));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -11,11 +11,16 @@ mod specification;
 mod starts;
 mod tour;
 
-use rand::RngExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Random bytes that no compressor shrinks.
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Bytes that no compressor shrinks, other ones with each call, and the same with each run.
 fn random_bytes(len: usize) -> Vec<u8> {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
     let mut bytes = vec![0; len];
-    rand::rng().fill(&mut bytes[..]);
+    let seed = CALLS.fetch_add(1, Ordering::Relaxed);
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
     bytes
 }

@@ -68,8 +68,8 @@ fn a_big_file_travels_once_and_then_only_what_changed() {
     let fetched = ann.json(&["get", "Team:/disk.img", "first.img"]);
     assert_eq!(fs::read(&target).expect("readable"), content);
     assert!(fetched["received_bytes"].as_u64() <= Some(8 << 20), "{fetched}");
-    let versions = ann.json(&["versions", "Team:/disk.img"]);
-    assert_eq!(versions["total"].as_u64().or(versions.as_array().map(|v| v.len() as u64)), Some(3));
+    let versions = ann.run(&["versions", "Team:/disk.img", "--json"]).output;
+    assert_eq!(versions.lines().count(), 3, "{versions}");
     assert_eq!(server.stop(), Some(0));
 }
 
@@ -124,7 +124,7 @@ fn what_was_deleted_comes_back() {
     let (_home, server) = server();
     let ann = Client::new(&server, "ann@example.com");
     ann.json(&["share", "create", "Team"]);
-    ann.json(&["mkdir", "-p", "Team:/a/b"]);
+    ann.run(&["mkdir", "-p", "Team:/a/b"]);
     fs::write(ann.path("note.txt"), b"first").expect("writable");
     ann.json(&["put", "note.txt", "Team:/a/b/note.txt"]);
     fs::write(ann.path("note.txt"), b"second").expect("writable");
@@ -144,5 +144,5 @@ fn what_was_deleted_comes_back() {
     assert_eq!(ann.run(&["cat", "Team:/z/copy.txt"]).output, "first");
     assert_eq!(ann.try_run(&["cat", "Team:/nothing"]).code, Some(4));
     assert_eq!(ann.try_run(&["mkdir", "Team:/z"]).code, Some(5));
-    assert_eq!(ann.try_run(&["mkdir", "Team:/CON"]).code, Some(1));
+    assert_eq!(ann.try_run(&["mkdir", "Team:/CON"]).code, Some(2));
 }
