@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Ops;
 use crate::error::OpError;
 use crate::lease::Retired;
+use crate::verify;
 
 /// How often a node looks after things.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,18 +59,20 @@ const fn key(departing: &Departing) -> ChunkKey {
 }
 
 /// The running upkeep of a node.
-pub struct Background(Task<()>);
+pub struct Background([Task<()>; 2]);
 
 impl Background {
     /// Starts it.
     pub fn start(ops: &Ops, settings: BackgroundSettings) -> Self {
         let loops = Upkeeper::new(ops.clone(), settings);
-        Self(ops.world.spawn(loops.run()))
+        let every = Duration::from_millis(loops.settings.round_ms);
+        let verifying = verify::run(ops.clone(), every);
+        Self([ops.world.spawn(loops.run()), ops.world.spawn(verifying)])
     }
 
     /// Ends it; what it was doing is taken up at the next start.
     pub fn stop(mut self) {
-        self.0.abort();
+        self.0.iter_mut().for_each(Task::abort);
     }
 }
 

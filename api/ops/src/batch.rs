@@ -177,7 +177,7 @@ impl Ops {
             first += page.len() as u64;
         }
         let computed = Some(finished.sha256);
-        self.agree(call, Command::Upload(UploadCommand::Complete { upload, computed })).await
+        self.agree(call, Command::Upload(UploadCommand::Complete { upload, computed, declared: None })).await
     }
 }
 

@@ -5,18 +5,21 @@ use std::ops::Range;
 use bytes::Bytes;
 use chunkstore::ChunkKey;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
-use node_base::FileId;
+use node_base::{FileId, Sha256};
 use raft::Consistency;
 use raft_meta::access::Viewer;
 use raft_meta::query::version::{self, ChunksPage, Numbered};
 use raft_meta::table::item::{ChunkRef, Content};
 use raft_meta::{Reader, TableError, query};
+use sha2::Digest;
 
 use crate::call::{Call, Ops};
 use crate::error::OpError;
 
 pub use raft_meta::query::version::Which;
 
+/// Bytes that go to be hashed together.
+const HASHED_AT_ONCE: usize = 4 << 20;
 /// Chunks that are fetched ahead of who reads.
 const READ_AHEAD: usize = 6;
 
@@ -61,25 +64,7 @@ impl OpenContent {
     /// The bytes of `range`, which lies within the size. Each chunk is checked against its hash
     /// before a byte of it is given out.
     pub fn read(&self, range: Range<u64>) -> impl Stream<Item = Result<Bytes, OpError>> + use<> {
-        let walk = Walk {
-            ops: self.ops.clone(),
-            call: self.call.clone(),
-            content: self.numbered.version.content.clone(),
-            range,
-            next: None,
-        };
-        let ops = self.ops.clone();
-        stream::try_unfold(walk, Walk::step)
-            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok::<_, OpError>)))
-            .try_flatten()
-            .map(move |piece| {
-                let ops = ops.clone();
-                async move {
-                    let Piece { key, from, to } = piece?;
-                    Ok(ops.store.get(&key).await?.slice(from..to))
-                }
-            })
-            .buffered(READ_AHEAD)
+        read(&self.ops, &self.call, self.numbered.version.content.clone(), range)
     }
 
     /// The page of the version's chunks that begins with chunk `from`; nothing behind the last.
@@ -92,6 +77,64 @@ impl OpenContent {
             Ok(version::chunks(tables, viewer, &content, from)?)
         });
         asked.await
+    }
+}
+
+fn read(
+    ops: &Ops,
+    call: &Call,
+    content: Content,
+    range: Range<u64>,
+) -> impl Stream<Item = Result<Bytes, OpError>> + use<> {
+    let walk = Walk { ops: ops.clone(), call: call.clone(), content, range, next: None };
+    let ops = ops.clone();
+    stream::try_unfold(walk, Walk::step)
+        .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok::<_, OpError>)))
+        .try_flatten()
+        .map(move |piece| {
+            let ops = ops.clone();
+            async move {
+                let Piece { key, from, to } = piece?;
+                Ok(ops.store.get(&key).await?.slice(from..to))
+            }
+        })
+        .buffered(READ_AHEAD)
+}
+
+impl Ops {
+    /// The hash of a content's `size` bytes, read back from the drives. `call` is of the content's
+    /// tenant; nobody's permissions are asked.
+    ///
+    /// # Errors
+    /// Why the bytes could not be read.
+    pub(crate) async fn hash_content(
+        &self,
+        call: &Call,
+        content: Content,
+        size: u64,
+    ) -> Result<Sha256, OpError> {
+        let call = Call { consistency: Consistency::Stale, ..Call::new(call.caller.clone()) };
+        let mut bytes = std::pin::pin!(read(self, &call, content, 0..size));
+        let mut whole = sha2::Sha256::new();
+        let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
+        loop {
+            let piece = bytes.try_next().await?;
+            let is_last = piece.is_none();
+            gathered_bytes += piece.as_ref().map_or(0, Bytes::len);
+            gathered.extend(piece);
+            if is_last || gathered_bytes >= HASHED_AT_ONCE {
+                let pieces: Vec<Bytes> = std::mem::take(&mut gathered);
+                gathered_bytes = 0;
+                let hashing = self.world.blocking(move || {
+                    pieces.iter().for_each(|piece| whole.update(piece));
+                    whole
+                });
+                whole = hashing.await;
+            }
+            if is_last {
+                return Ok(Sha256(whole.finalize().into()));
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod follow;
 mod lease;
 mod upload;
+mod verify;
 mod write;
 
 pub use background::{Background, BackgroundSettings};
@@ -35,6 +36,12 @@ pub mod meta {
     };
 }
 pub use raft::Consistency;
+
+/// What operations are made of, for tests that put a node together.
+pub mod parts {
+    pub use chunkstore::{Settings as StoreSettings, Store};
+    pub use raft::{EngineKind, Raft, Settings as RaftSettings};
+}
 
 /// What everybody who cuts files by content must agree on, to be published.
 pub fn cutting() -> chunkstore::Parameters {

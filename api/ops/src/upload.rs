@@ -12,7 +12,7 @@ use node_world::Task;
 use raft_meta::command::{NewChunk, Received, UploadCommand};
 use raft_meta::outcome::{Expired, Invalid, Noun};
 use raft_meta::query::Denied;
-use raft_meta::table::item::ManifestPages;
+use raft_meta::table::item::{Content, ManifestPages};
 use raft_meta::table::upload::{Cutting, UploadState, Uploads};
 use raft_meta::{Answer, Command, Reader, Refusal, query, table};
 
@@ -21,6 +21,9 @@ use crate::error::OpError;
 
 /// Chunks of one batch that are on their way to the drives; more wait.
 const IN_FLIGHT_MAX: usize = 16 << 20;
+
+/// A file up to this size is read back at its completion.
+const READ_BACK_MAX: u64 = 64 << 20;
 
 /// A chunk that a session has now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +146,34 @@ impl Ops {
         upload: UploadId,
         declared: Option<Sha256>,
     ) -> Result<Answer, OpError> {
-        let computed = declared;
-        let command = Command::Upload(UploadCommand::Complete { upload, computed });
-        self.agree(call, command).await
+        let computed = self.hash_session(call, upload).await?;
+        let command = UploadCommand::Complete { upload, computed, declared };
+        self.agree(call, Command::Upload(command)).await
+    }
+
+    /// The hash of a full session's bytes, where it is cheap to read them back. Of one chunk it is
+    /// known already, and of many it is computed in the background.
+    async fn hash_session(&self, call: &Call, id: UploadId) -> Result<Option<Sha256>, OpError> {
+        let who = (call.tenant(), call.caller.user);
+        let status = self.ask(call, move |tables, viewer| {
+            Ok(query::upload::status(tables, viewer.now(), who, id, 0, 1)?)
+        });
+        let Some(status) = status.await? else { return Ok(None) };
+        let upload = status.upload;
+        let is_full = upload.state == UploadState::Open
+            && status.missing.is_empty()
+            && upload.bytes == upload.size;
+        if !is_full || status.chunks <= 1 || upload.size > READ_BACK_MAX {
+            return Ok(None);
+        }
+        match self.hash_content(call, Content::Paged(id), upload.size).await {
+            Ok(hash) => Ok(Some(hash)),
+            // Somebody else may complete it meanwhile; and what is unreadable now may not be soon.
+            Err(error) => {
+                tracing::debug!(%error, "an upload is not read back; its checksum stays pending");
+                Ok(None)
+            }
+        }
     }
 
     /// Checks a chunk against its session and makes it durable, where it is not here already.

@@ -386,10 +386,12 @@ pub enum UploadCommand {
         upload: UploadId,
         chunks: Vec<Received>,
     },
-    /// The checksum, where the node computed it while the bytes passed.
+    /// The checksum, where the node computed it from the bytes; and the one that the client gives,
+    /// where it did not when the session was opened.
     Complete {
         upload: UploadId,
         computed: Option<Sha256>,
+        declared: Option<Sha256>,
     },
     Abort {
         upload: UploadId,
@@ -595,11 +597,12 @@ pub enum Upkeep {
     ForgetReaped {
         up_to: u64,
     },
-    /// A file's checksum, computed from its bytes.
+    /// A version's checksum, computed from its bytes.
     SetChecksum {
         tenant: TenantId,
         file: FileId,
         number: u32,
+        version: VersionId,
         sha256: Sha256,
     },
 }

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use node_base::{Generation, Timestamp};
+use node_base::{FileId, Generation, TenantId, Timestamp};
 
 use crate::table::audit::OutcomesByAge;
 use crate::table::chunk::{Condemned, Reaped, Spent};
 use crate::table::identity::GrantsByAge;
-use crate::table::item::Purges;
+use crate::table::item::{Purges, Unverified, Version, Versions};
 use crate::table::share::PurgedShares;
 use crate::table::upload::{Dropped, UploadsDue, Writers};
 use crate::table::{self, Table};
@@ -43,6 +43,42 @@ pub fn work_pending(tables: &dyn Reader, now: Timestamp) -> Result<Pending, Tabl
         condemned: first_key::<Condemned>(tables)?.map(|key| key.0),
         reaped: first_key::<Reaped>(tables)?.map(|key| key.0),
     })
+}
+
+/// A version whose checksum is still to be computed or compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedVersion {
+    pub tenant: TenantId,
+    pub file: FileId,
+    pub number: u32,
+    /// Nothing when it is gone.
+    pub version: Option<Version>,
+}
+
+/// At most `limit` versions to be looked into, behind the one named.
+pub fn unverified(
+    tables: &dyn Reader,
+    after: Option<(TenantId, FileId, u32)>,
+    limit: usize,
+) -> Result<Vec<UnverifiedVersion>, TableError> {
+    let mut keys = Vec::new();
+    let mut show = |key, ()| {
+        if Some(key) != after {
+            keys.push(key);
+        }
+        if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    match after {
+        Some(after) => table::scan_from::<Unverified>(tables, &(), &after, &mut show)?,
+        None => table::scan::<Unverified>(tables, &(), &mut show)?,
+    }
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        let (tenant, file, number) = key;
+        let version = table::get::<Versions>(tables, &key)?;
+        found.push(UnverifiedVersion { tenant, file, number, version });
+    }
+    Ok(found)
 }
 
 fn first_key<T: Table>(tables: &dyn Reader) -> Result<Option<T::Key>, TableError> {

@@ -31,6 +31,9 @@ tables! {
     TrashByAge(39, "trash_by_age"): (TenantId, ShareId, Timestamp, ItemId) => ();
     /// Versions that are not current, by when they ceased to be.
     VersionsByAge(45, "versions_by_age"): (TenantId, ShareId, Timestamp, FileId, u32) => ();
+    /// Versions whose checksum is still to be computed or compared. A row may outlive its version:
+    /// whoever looks then drops it.
+    Unverified(47, "unverified"): (TenantId, FileId, u32) => ();
     /// Where a kind of upkeep that goes round all shares will go on.
     Sweeps(46, "sweeps"): (u8,) => (TenantId, ShareId);
 }

@@ -183,7 +183,7 @@ pub(crate) fn create(
     let item = new_item(step, folder, name, Body::File(file))?;
     let mut item = item;
     save(step, tenant, ItemId::File(id), &mut item)?;
-    table::put::<Versions>(step.tables, &(tenant, id, 1), &version)?;
+    version::put(step, (tenant, id, 1), &version)?;
     list(step, tenant, ItemId::File(id), &item, policy(folder))?;
     let delta = Delta { bytes: bytes(size), files: 1, ..Delta::default() };
     quota::charge(step, tenant, item.share, user, delta)?;
@@ -225,7 +225,7 @@ pub(crate) fn supersede(
     let delta =
         Delta { bytes: bytes(version.size), version_bytes: bytes(old_size), ..Delta::default() };
     quota::charge(step, tenant, share, item.owner, delta)?;
-    table::put::<Versions>(step.tables, &(tenant, id, number), &version)?;
+    version::put(step, (tenant, id, number), &version)?;
     item.body = Body::File(current(&version, number));
     touch(step, &mut item)?;
     save(step, tenant, ItemId::File(id), &mut item)?;
@@ -314,8 +314,8 @@ pub(crate) fn insert_below(
     quota::charge(step, tenant, item.share, item.owner, delta)?;
     let top = table::get::<Versions>(step.reader(), &(tenant, id, number))?;
     let top = top.ok_or(TableError::Invariant("a current version is not there"))?;
-    table::put::<Versions>(step.tables, &(tenant, id, number.saturating_add(1)), &top)?;
-    table::put::<Versions>(step.tables, &(tenant, id, number), &version)?;
+    version::put(step, (tenant, id, number.saturating_add(1)), &top)?;
+    version::put(step, (tenant, id, number), &version)?;
     version::retire(step, tenant, item.share, id, number)?;
     save(step, tenant, ItemId::File(id), &mut item)?;
     let draft = change(ItemId::File(id), &item, ChangeKind::Updated);

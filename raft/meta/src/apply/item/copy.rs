@@ -145,7 +145,7 @@ impl Copying<'_> {
         self.sum.bytes = self.sum.bytes.saturating_add(bytes(row.size));
         let copy: FileId = step.new_id();
         let version = Version { id: step.new_id(), created_by: user, created_at: step.now, ..row };
-        table::put::<Versions>(step.tables, &(tenant, copy, 1), &version)?;
+        super::version::put(step, (tenant, copy, 1), &version)?;
         Ok((copy, version))
     }
 }

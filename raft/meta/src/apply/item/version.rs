@@ -12,7 +12,9 @@ use crate::apply::{Step, Stop, content};
 use crate::outcome::{Invalid, ItemView, Noun, Refusal};
 use crate::table;
 use crate::table::change::ChangeKind;
-use crate::table::item::{Item, ItemId, Items, Version, Versions, VersionsByAge};
+use crate::table::item::{
+    Checksum, Item, ItemId, Items, Unverified, Version, Versions, VersionsByAge,
+};
 use crate::table::people::Tenants;
 use crate::table::share::Shares;
 use crate::tables::{Reader, TableError};
@@ -65,6 +67,21 @@ pub(super) fn delete(step: &mut Step<'_>, file: FileId, number: u32) -> Result<(
     save(step, tenant, ItemId::File(id), &mut item)?;
     let payload = vec![("version", number.to_string())];
     record(step, tenant, "version.deleted", ItemId::File(id), payload)
+}
+
+/// Puts a version under its number, and notes if its checksum is still to be looked into.
+pub(super) fn put(
+    step: &mut Step<'_>,
+    key: (TenantId, FileId, u32),
+    version: &Version,
+) -> Result<(), TableError> {
+    table::put::<Versions>(step.tables, &key, version)?;
+    match version.checksum {
+        Checksum::Unknown | Checksum::Pending(_) => {
+            table::put::<Unverified>(step.tables, &key, &())
+        }
+        Checksum::Verified(_) | Checksum::Mismatch(_) => Ok(()),
+    }
 }
 
 /// Notes that a version is not current from now on.

@@ -155,7 +155,7 @@ fn create_file(
     let (tenant, _) = step.who()?;
     let folder = target(step, place)?;
     let name = named(text, &folder)?;
-    let prepared = upload::take(step, id, None, place.share)?;
+    let prepared = upload::take(step, id, upload::Told::default(), place.share)?;
     let status = match holder(step.reader(), tenant, &folder, &name)? {
         None => {
             let file = commit::create(step, &folder, name, prepared)?;
@@ -196,7 +196,7 @@ fn update_file(
     let item = ItemId::File(file);
     within(step, batch, item)?;
     let chain = permitted(step, item, Permission::Write)?;
-    let prepared = upload::take(step, id, None, batch.share)?;
+    let prepared = upload::take(step, id, upload::Told::default(), batch.share)?;
     let is_deleted = chain.is_trashed();
     let fits = base.is_none_or(|base| commit::is_current(&chain, base))
         || commit::holds_already(step, &chain, &prepared)?;

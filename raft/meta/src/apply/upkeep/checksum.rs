@@ -1,23 +1,30 @@
 //! A file's own hash, computed from its bytes in the background.
 
-use node_base::{FileId, Sha256, TenantId};
+use node_base::{FileId, Sha256, TenantId, VersionId};
 
 use crate::apply::audit::{self, Draft};
 use crate::apply::{Step, Stop};
 use crate::table::audit::{Category, Severity};
-use crate::table::item::{Body, Checksum, ItemId, Items, Versions};
+use crate::table::item::{Body, Checksum, ItemId, Items, Unverified, Version, Versions};
 use crate::table::{self};
 
-/// Notes what the bytes of a version give. A version that is gone, or known already, stays so.
+/// Notes what the bytes of a version give. A version that is gone, or known already, stays so; one
+/// whose number another has taken since is found under the number it has now.
 pub(super) fn set(
     step: &mut Step<'_>,
-    tenant: TenantId,
-    file: FileId,
-    number: u32,
+    key: (TenantId, FileId, u32),
+    id: VersionId,
     sha256: Sha256,
 ) -> Result<u32, Stop> {
-    let key = (tenant, file, number);
-    let Some(mut version) = table::get::<Versions>(step.reader(), &key)? else { return Ok(0) };
+    let (tenant, file, _) = key;
+    let found = table::get::<Versions>(step.reader(), &key)?;
+    let is_known = |version: &Version| {
+        matches!(version.checksum, Checksum::Verified(_) | Checksum::Mismatch(_))
+    };
+    if found.as_ref().is_none_or(is_known) {
+        table::delete::<Unverified>(step.tables, &key)?;
+    }
+    let Some(mut version) = found.filter(|version| version.id == id) else { return Ok(0) };
     version.checksum = match version.checksum {
         Checksum::Unknown => Checksum::Verified(sha256),
         Checksum::Pending(declared) if declared == sha256 => Checksum::Verified(sha256),
@@ -28,6 +35,7 @@ pub(super) fn set(
         Checksum::Verified(_) | Checksum::Mismatch(_) => return Ok(0),
     };
     table::put::<Versions>(step.tables, &key, &version)?;
+    table::delete::<Unverified>(step.tables, &key)?;
     let key = (tenant, ItemId::File(file));
     if let Some(mut item) = table::get::<Items>(step.reader(), &key)?
         && let Body::File(body) = &mut item.body

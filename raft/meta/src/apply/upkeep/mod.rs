@@ -29,8 +29,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         Upkeep::Release { limit } => release::run(step, *limit)?,
         Upkeep::Reap { before, limit } => reap::reap(step, *before, *limit)?,
         Upkeep::ForgetReaped { up_to } => reap::forget(step, *up_to)?,
-        Upkeep::SetChecksum { tenant, file, number, sha256 } => {
-            checksum::set(step, *tenant, *file, *number, *sha256)?
+        Upkeep::SetChecksum { tenant, file, number, version, sha256 } => {
+            checksum::set(step, (*tenant, *file, *number), *version, *sha256)?
         }
     };
     Ok(Answer::Worked(worked))

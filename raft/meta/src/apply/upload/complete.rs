@@ -24,10 +24,19 @@ use crate::tables::TableError;
 /// How many missing indexes a refusal names.
 const MISSING_SHOWN: usize = 1_000;
 
+/// What is said of the whole file's hash at completion.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// From the bytes themselves.
+    pub(crate) computed: Option<Sha256>,
+    /// By the client.
+    pub(crate) declared: Option<Sha256>,
+}
+
 pub(super) fn run(
     step: &mut Step<'_>,
     id: UploadId,
-    computed: Option<Sha256>,
+    told: Told,
 ) -> Result<Answer, Stop> {
     let (tenant, upload) = session(step, id)?;
     match upload.state {
@@ -38,7 +47,7 @@ pub(super) fn run(
         UploadState::Open | UploadState::Taken | UploadState::Aborted | UploadState::Expired => {}
     }
     let (destination, share) = destination(step, tenant, &upload)?;
-    let prepared = take(step, id, computed, share)?;
+    let prepared = take(step, id, told, share)?;
     Ok(match item::commit(step, &destination, prepared)? {
         Committed::Landed(landed) => {
             let (file, version, number) = (landed.file, landed.version, landed.number);
@@ -122,7 +131,7 @@ fn again_conflicted(
 pub(crate) fn take(
     step: &mut Step<'_>,
     id: UploadId,
-    computed: Option<Sha256>,
+    told: Told,
     share: ShareId,
 ) -> Result<Prepared, Stop> {
     let (tenant, upload) = open_session(step, id)?;
@@ -139,7 +148,7 @@ pub(crate) fn take(
         Cutting::Fixed(size) => upload.size.div_ceil(u64::from(size)),
     };
     let content = seal(step, (tenant, id), &upload, all, share)?;
-    let checksum = checksum(&upload, computed, &content)?;
+    let checksum = checksum(&upload, told, &content)?;
     let prepared = Prepared {
         size: upload.size,
         checksum,
@@ -163,7 +172,7 @@ pub(crate) fn finish(step: &mut Step<'_>, id: UploadId, state: UploadState) -> R
 /// What is known of the file's own hash: a file of one chunk has it for free.
 fn checksum(
     upload: &Upload,
-    computed: Option<Sha256>,
+    told: Told,
     content: &Content,
 ) -> Result<Checksum, Refusal> {
     let own = match content {
@@ -174,7 +183,12 @@ fn checksum(
         },
         Content::Paged(_) => None,
     };
-    match (own.or(computed), upload.checksum) {
+    if let (Some(first), Some(second)) = (upload.checksum, told.declared)
+        && first != second
+    {
+        return Err(Refusal::ChecksumMismatch);
+    }
+    match (own.or(told.computed), upload.checksum.or(told.declared)) {
         (Some(known), Some(declared)) if known != declared => Err(Refusal::ChecksumMismatch),
         (Some(known), _) => Ok(Checksum::Verified(known)),
         (None, Some(declared)) => Ok(Checksum::Pending(declared)),

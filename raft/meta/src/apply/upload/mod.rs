@@ -15,7 +15,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use complete::{finish, take};
+pub(crate) use complete::{Told, finish, take};
 
 use node_base::{TenantId, UploadId};
 
@@ -54,7 +54,9 @@ pub(crate) fn run(step: &mut Step<'_>, command: &UploadCommand) -> Result<Answer
             declare::run(step, *upload, *first, chunks)
         }
         UploadCommand::Receive { upload, chunks } => receive::run(step, *upload, chunks),
-        UploadCommand::Complete { upload, computed } => complete::run(step, *upload, *computed),
+        UploadCommand::Complete { upload, computed, declared } => {
+            complete::run(step, *upload, Told { computed: *computed, declared: *declared })
+        }
         UploadCommand::Abort { upload } => abort(step, *upload),
     }
 }

@@ -151,7 +151,7 @@ impl Drives {
     }
 
     pub(super) fn complete(&mut self, upload: UploadId) -> Outcome {
-        self.upload(UploadCommand::Complete { upload, computed: None })
+        self.upload(UploadCommand::Complete { upload, computed: None, declared: None })
     }
 
     pub(super) fn commit(&mut self, to: FileDestination, chunks: Vec<NewChunk>) -> Outcome {

@@ -224,7 +224,8 @@ fn a_copy_that_was_superfluous_is_never_taken_up() {
 fn sessions_are_their_owners_alone_and_end() {
     let mut drives = Drives::new();
     let session = drives.open("a", &[1]);
-    let complete = UploadCommand::Complete { upload: session.upload, computed: None };
+    let upload = session.upload;
+    let complete = UploadCommand::Complete { upload, computed: None, declared: None };
     let (ann, bob) = (drives.fixture.ann, drives.fixture.bob);
     let by_bob = drives.fixture.run(bob, Command::Upload(complete.clone()));
     assert_eq!(by_bob, Err(Refusal::NotFound(Noun::Upload)));
@@ -283,7 +284,8 @@ fn a_declared_checksum_is_compared_or_pending() {
         let session = opened(drives.upload(create));
         let chunk = drives.write(1, session.writer);
         drives.receive(session.upload, 0, chunk).expect("it is declared");
-        drives.upload(UploadCommand::Complete { upload: session.upload, computed })
+        let upload = session.upload;
+        drives.upload(UploadCommand::Complete { upload, computed, declared: None })
     };
     assert_eq!(complete("a", Some(hash(43))), Err(Refusal::ChecksumMismatch));
     assert_eq!(file(complete("a", None)).checksum, Checksum::Pending(hash(42)));
@@ -354,7 +356,8 @@ fn the_right_to_write_is_asked_for_at_the_start_and_at_the_end() {
     let row = Member { role: node_base::Role::Reader, ..row.expect("bob is a member") };
     table::put::<Members>(&mut drives.fixture.tables, &key, &row).expect("memory");
     assert!(!drives.fixture.mask(bob, None).contains(Permission::Create));
-    let complete = UploadCommand::Complete { upload: session.upload, computed: None };
+    let upload = session.upload;
+    let complete = UploadCommand::Complete { upload, computed: None, declared: None };
     let refused = drives.fixture.run(bob, Command::Upload(complete));
     assert_eq!(refused, Err(Refusal::PermissionDenied));
 }
