@@ -137,7 +137,9 @@ impl<'a> Executor<'a> {
         let overtaken = error.is_overtaken();
         self.done.stopped |= error.ends_the_run();
         let mut failure = Failure::from(error);
-        failure.message = format!("{path}: {}", failure.message);
+        if !failure.message.contains(path) {
+            failure.message = format!("{path}: {}", failure.message);
+        }
         if overtaken {
             self.done.overtaken.push(failure);
         } else {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use api_client::CallError;
 use api_sync_core::{Base, Remote, Step};
 use api_types::v1::error::ErrorCode;
-use api_types::v1::sync::{Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType};
+use api_types::v1::sync::{Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType};
 use api_types::v1::{Item, ItemType};
 use node_base::limits::BATCH_ITEMS_MAX;
 
@@ -12,6 +13,7 @@ use crate::engine::TransferError;
 use crate::execute::Executor;
 use crate::failure::{Exit, Failure};
 use crate::state::Edit;
+use crate::sync;
 
 /// Does the steps, in order.
 pub(crate) async fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Result<(), Failure> {
@@ -33,12 +35,12 @@ pub(crate) async fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Resu
             continue;
         }
         let apply = Apply {
-            device_id: format!("dev_{}", executor.pair.device),
+            device_id: executor.pair.device_id(),
             share_id: executor.pair.share_id.clone(),
             conflict_resolution: None,
             changes,
         };
-        let applied = executor.engine.client.apply(&apply).await?;
+        let applied = told(executor, &apply).await?;
         for result in applied.results {
             let at: Option<usize> = result.client_ref.parse().ok();
             if let Some(step) = at.and_then(|at| batch.get(at)) {
@@ -48,6 +50,18 @@ pub(crate) async fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Resu
         executor.engine.bar.tick();
     }
     Ok(())
+}
+
+/// Tells the server, which must know the device first.
+async fn told(executor: &Executor<'_>, apply: &Apply) -> Result<Applied, CallError> {
+    let client = &executor.engine.client;
+    match client.apply(apply).await {
+        Err(error) if error.status() == Some(404) => {
+            sync::register(executor.engine, executor.pair).await?;
+            client.apply(apply).await
+        }
+        other => other,
+    }
 }
 
 /// The step as the server is told; nothing where there is no folder for it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use api_client::CallError;
 use api_sync_core::{Local, NotHere, Options, Plan, Remote, Step, Trees, plan, questions, rename};
 use api_types::v1::sync::{AcknowledgeCursor, RegisterDevice};
 use node_base::{NamePolicy, Timestamp};
@@ -194,21 +195,37 @@ fn tell(outcome: &mut Outcome, scan: &Scan, plan: &Plan) {
 /// Lets the server know how far this device is. Nothing depends on it but what others are shown.
 async fn acknowledge(engine: &Engine, pair: &Pair, feed: &Feed) {
     let Some(cursor) = feed.cursor() else { return };
-    let device_id = format!("dev_{}", pair.device);
+    let cursor = AcknowledgeCursor {
+        share_id: pair.share_id.clone(),
+        device_id: pair.device_id(),
+        cursor: cursor.to_owned(),
+    };
+    let told = match engine.client.acknowledge(&cursor).await {
+        Err(error) if error.status() == Some(404) => match register(engine, pair).await {
+            Ok(()) => engine.client.acknowledge(&cursor).await,
+            Err(error) => Err(error),
+        },
+        other => other,
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "the server was not told how far this device is");
+    }
+}
+
+/// Makes this device known to the server.
+pub(crate) async fn register(engine: &Engine, pair: &Pair) -> Result<(), CallError> {
     let device = RegisterDevice {
-        device_id: device_id.clone(),
+        device_id: pair.device_id(),
         device_name: pair.device.clone(),
         platform: Some(std::env::consts::OS.to_owned()),
         client_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
     };
-    let share_id = pair.share_id.clone();
-    let cursor = AcknowledgeCursor { share_id, device_id, cursor: cursor.to_owned() };
-    let told = match engine.client.register_device(&device).await {
-        Ok(_) => engine.client.acknowledge(&cursor).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = told {
-        tracing::debug!(%error, "the server was not told how far this device is");
+    engine.client.register_device(&device).await.map(drop)
+}
+
+impl Pair {
+    pub(crate) fn device_id(&self) -> String {
+        format!("dev_{}", self.device)
     }
 }
 

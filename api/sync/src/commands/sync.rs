@@ -13,6 +13,9 @@ use crate::session;
 use crate::state::State;
 use crate::sync::{self, Pair};
 
+/// Messages of one kind in one run.
+const TOLD_MAX: usize = 20;
+
 pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Failure> {
     let client = desk.client()?;
     let place = Place::read(&client, &arguments.place).await?;
@@ -46,14 +49,22 @@ pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Fa
              and nothing was deleted",
         );
     }
-    for left in &outcome.left_alone {
-        desk.output.message(&format!("left alone: {}: {}", left.path, left.reason));
-    }
-    for problem in &outcome.problems {
-        desk.output.message(&format!("error: {}", problem.line()));
-    }
+    let left = outcome.left_alone.iter();
+    tell(desk, left.map(|left| format!("left alone: {}: {}", left.path, left.reason)));
+    tell(desk, outcome.problems.iter().map(|problem| format!("error: {}", problem.line())));
     desk.output.figures(&engine.figures())?;
     outcome.failure().map_or(Ok(()), Err)
+}
+
+/// Tells the first few; nobody reads thousands.
+fn tell(desk: &Desk, lines: impl ExactSizeIterator<Item = String>) {
+    let more = lines.len().saturating_sub(TOLD_MAX);
+    for line in lines.take(TOLD_MAX) {
+        desk.output.message(&line);
+    }
+    if more > 0 {
+        desk.output.message(&format!("and {more} more"));
+    }
 }
 
 /// The folder as the machine knows it. It must be there: a disk that is not mounted is no reason to

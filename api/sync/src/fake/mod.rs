@@ -49,6 +49,7 @@ pub(crate) struct Server {
     log: Vec<Change>,
     chunks: BTreeMap<Sha256, Bytes>,
     sessions: BTreeMap<String, Session>,
+    pub(crate) devices: Vec<String>,
     count: u32,
     /// Every request, as `METHOD /path`.
     pub(crate) asked: Vec<String>,

@@ -10,7 +10,7 @@ use api_types::v1::files::{Manifest, ManifestChunk, PatchFile};
 use api_types::v1::folders::ROOT;
 use api_types::v1::sync::{
     Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType, ChangeType, Changes,
-    ChangesQuery, SnapshotQuery,
+    ChangesQuery, Device, RegisterDevice, SnapshotQuery,
 };
 use api_types::v1::uploads::{
     BatchFrame, BatchItem, BatchResult, BatchResults, BatchStatus, ChunkResult, ChunkResults,
@@ -40,6 +40,7 @@ pub(crate) async fn serve() -> (String, Shared) {
         .route("/api/v1/sync/snapshot", get(snapshot))
         .route("/api/v1/sync/changes", get(changes))
         .route("/api/v1/sync/apply", post(apply))
+        .route("/api/v1/sync/devices", post(register))
         .route("/api/v1/files/batch", post(files_batch))
         .route("/api/v1/files/{id}", patch(patch_file))
         .route("/api/v1/files/{id}/content", get(content))
@@ -95,8 +96,25 @@ async fn changes(State(server): State<Shared>, Query(query): Query<ChangesQuery>
     .into_response()
 }
 
+async fn register(State(server): State<Shared>, Json(device): Json<RegisterDevice>) -> Response {
+    lock(&server).devices.push(device.device_id.clone());
+    Json(Device {
+        device_id: device.device_id,
+        device_name: device.device_name,
+        platform: device.platform,
+        client_version: device.client_version,
+        last_seen_at: now(),
+        created_at: now(),
+        cursors: Vec::new(),
+    })
+    .into_response()
+}
+
 async fn apply(State(server): State<Shared>, Json(body): Json<Apply>) -> Response {
     let mut server = lock(&server);
+    if !server.devices.contains(&body.device_id) {
+        return refuse(ErrorCode::NotFound);
+    }
     let mut made = BTreeMap::new();
     let mut results = Vec::new();
     for change in body.changes {
