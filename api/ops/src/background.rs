@@ -160,10 +160,8 @@ impl Upkeeper {
     /// Deletes the shards of reaped chunks from this node's drives, then forgets the reaping.
     async fn delete_reaped(&mut self) -> Result<(), OpError> {
         loop {
-            let reaped = self
-                .ops
-                .look(|tables| chunk::reaped(tables, 0, u64::MAX, TOGETHER))
-                .await?;
+            let reaped =
+                self.ops.look(|tables| chunk::reaped(tables, 0, u64::MAX, TOGETHER)).await?;
             let Some(last) = reaped.last() else { return Ok(()) };
             let up_to = last.index;
             let keys = reaped.iter().map(key).collect();

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use node_base::{Permission, ShareId, limits};
 use raft_meta::chain::Chain;
 use raft_meta::command::{
-    BatchFile, BatchTarget, FileDestination, ItemCommand, NewContent, NewFile, Place,
-    UploadCommand,
+    BatchFile, BatchTarget, FileDestination, ItemCommand, NewContent, NewFile, Place, UploadCommand,
 };
 use raft_meta::outcome::{BatchResult, BatchStatus, Invalid, Noun};
 use raft_meta::table::item::ItemId;
@@ -114,9 +113,7 @@ impl Ops {
             let tenant = viewer.tenant();
             let (chain, noun) = match place.parent {
                 None => (Chain::root(tables, tenant, place.share)?, Noun::Share),
-                Some(folder) => {
-                    (Chain::of(tables, tenant, ItemId::Folder(folder))?, Noun::Folder)
-                }
+                Some(folder) => (Chain::of(tables, tenant, ItemId::Folder(folder))?, Noun::Folder),
             };
             let chain = chain.filter(|chain| chain.share_id == place.share);
             let chain = chain.ok_or(Refusal::NotFound(noun))?;
@@ -131,9 +128,8 @@ impl Ops {
                 return Err(Refusal::Trashed.into());
             }
             let settings = table::get::<Tenants>(tables, &(tenant,))?;
-            Ok(settings.map_or(limits::FILE_MAX_DEFAULT, |tenant| {
-                tenant.settings.max_file_size_bytes
-            }))
+            Ok(settings
+                .map_or(limits::FILE_MAX_DEFAULT, |tenant| tenant.settings.max_file_size_bytes))
         })
         .await
     }
@@ -177,10 +173,13 @@ impl Ops {
             first += page.len() as u64;
         }
         let computed = Some(finished.sha256);
-        self.agree(call, Command::Upload(UploadCommand::Complete { upload, computed, declared: None })).await
+        self.agree(
+            call,
+            Command::Upload(UploadCommand::Complete { upload, computed, declared: None }),
+        )
+        .await
     }
 }
-
 
 impl FileBatch {
     /// A writer for the next file's content.
@@ -237,4 +236,3 @@ impl FileBatch {
         Ok(results)
     }
 }
-

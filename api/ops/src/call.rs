@@ -138,11 +138,7 @@ impl Ops {
     ///
     /// # Errors
     /// The refusal, or why nothing could be agreed.
-    pub async fn agree<A: FromAnswer>(
-        &self,
-        call: &Call,
-        command: Command,
-    ) -> Result<A, OpError> {
+    pub async fn agree<A: FromAnswer>(&self, call: &Call, command: Command) -> Result<A, OpError> {
         let proposal = Proposal {
             at: self.world.wall(),
             seed: self.world.id_seed(),

@@ -63,4 +63,3 @@ impl From<chunkstore::PutError> for OpError {
         }
     }
 }
-

@@ -213,7 +213,8 @@ impl Ops {
         let chunk = match hash {
             Some(hash) if present => self.verify(bytes, hash).await?,
             hash => {
-                let generation = Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
+                let generation =
+                    Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
                 self.write_chunk(call.tenant(), generation, bytes, hash).await?
             }
         };
@@ -260,7 +261,8 @@ impl Ops {
                 let index = chunks.iter().find(|c| c.chunk.hash == hash).map_or(0, |c| c.index);
                 let expected =
                     self.ask(&call, move |tables, _| expected(tables, who, upload, index)).await?;
-                let generation = Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
+                let generation =
+                    Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
                 let written = self.write_chunk(who.0, generation, chunk, Some(hash)).await?;
                 for received in chunks.iter_mut().filter(|c| c.chunk.hash == hash) {
                     received.chunk = written;
@@ -299,9 +301,10 @@ impl ChunkBatch {
         self.bytes_in_flight += bytes.len();
         let (ops, call, upload) = (self.ops.clone(), self.call.clone(), self.upload);
         let body = bytes.clone();
-        let chunk = self.ops.world.spawn(async move {
-            ops.take_chunk(&call, upload, index, body, None).await
-        });
+        let chunk = self
+            .ops
+            .world
+            .spawn(async move { ops.take_chunk(&call, upload, index, body, None).await });
         self.in_flight.push(InFlight { index, bytes, chunk });
         Ok(())
     }

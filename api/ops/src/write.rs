@@ -152,11 +152,8 @@ impl Ops {
         tenant: TenantId,
         copies: &[(Sha256, node_base::Generation)],
     ) {
-        let key = |(hash, generation): &(_, _)| ChunkKey {
-            tenant,
-            hash: *hash,
-            generation: *generation,
-        };
+        let key =
+            |(hash, generation): &(_, _)| ChunkKey { tenant, hash: *hash, generation: *generation };
         let keys: Vec<ChunkKey> = copies.iter().map(key).collect();
         if keys.is_empty() {
             return;

@@ -6,7 +6,7 @@ use api_ops::meta::query::feed::{self, Stream};
 use api_ops::meta::table::item::ItemId;
 use api_ops::meta::{Answer, Command};
 use api_types::v1::ItemType;
-use api_types::v1::error::{ErrorBody, ErrorCode, Loc};
+use api_types::v1::error::{ErrorCode, Loc};
 use api_types::v1::sync::{Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType};
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +27,7 @@ use crate::state::ApiState;
 #[utoipa::path(
     post, path = "/sync/apply", operation_id = "apply_changes", tag = "sync",
     request_body = Apply,
-    responses((status = 200, body = Applied), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Applied)),
 )]
 pub(super) async fn apply(
     State(state): State<ApiState>,

@@ -7,7 +7,7 @@ use api_ops::meta::outcome::{BatchResult as Row, BatchStatus as RowStatus};
 use api_ops::meta::table::item::Parent;
 use api_ops::{BATCH_FILE_MAX, BatchItem as Accepted, FileBatch, FileDetails};
 use api_types::v1::Item;
-use api_types::v1::error::{ErrorBody, ErrorCode};
+use api_types::v1::error::ErrorCode;
 use api_types::v1::uploads::{BatchItem, BatchResult, BatchResults, BatchStatus, FileBatchQuery};
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartRejection};
@@ -46,9 +46,9 @@ struct BatchForm {
 /// A first part `items` tells the files in JSON; then come their contents, in that order. Each file
 /// has its own result; one commit takes all of them.
 #[utoipa::path(
-    post, path = "/files/batch", tag = "uploads", params(FileBatchQuery),
+    post, path = "/files/batch", operation_id = "create_files", tag = "uploads", params(FileBatchQuery),
     request_body(content = BatchForm, content_type = "multipart/form-data"),
-    responses((status = 200, body = BatchResults), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = BatchResults)),
 )]
 async fn create(
     State(state): State<ApiState>,
@@ -77,7 +77,8 @@ async fn create(
     }
     state.metrics.uploaded_bytes.inc_by(bytes);
     let tenant = call.caller.tenant;
-    let results = batch.commit().await?.into_iter().map(|row| result(&state, tenant, row)).collect();
+    let results =
+        batch.commit().await?.into_iter().map(|row| result(&state, tenant, row)).collect();
     Ok(Json(BatchResults { results }))
 }
 

@@ -5,7 +5,6 @@ use api_ops::meta::command::SyncCommand;
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::sync::{self, ConflictFilter};
 use api_types::v1::conflicts::{Conflict, ConflictList, ConflictsQuery, ResolveQuery};
-use api_types::v1::error::ErrorBody;
 use axum::Json;
 use axum::extract::{Path, State};
 use node_base::{ConflictId, limits};
@@ -28,7 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 #[utoipa::path(
     get, path = "/sync/conflicts", operation_id = "list_conflicts", tag = "sync",
     params(ConflictsQuery),
-    responses((status = 200, body = ConflictList), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = ConflictList)),
 )]
 async fn list(
     State(state): State<ApiState>,
@@ -58,7 +57,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/sync/conflicts/{id}/resolve", operation_id = "resolve_conflict", tag = "sync",
     params(("id" = String, Path), ResolveQuery),
-    responses((status = 200, body = Conflict), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Conflict)),
 )]
 async fn resolve(
     State(state): State<ApiState>,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use api_ops::OpenContent;
-use api_types::v1::error::{ErrorBody, ErrorCode};
+use api_types::v1::error::ErrorCode;
 use api_types::v1::files::VersionQuery;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -24,7 +24,7 @@ use crate::state::ApiState;
 /// One range or several, `If-Range`, `If-None-Match`; the tag is the version's id. HEAD answers the
 /// headers alone.
 #[utoipa::path(
-    get, path = "/files/{id}/content", tag = "files",
+    get, path = "/files/{id}/content", operation_id = "get_content", tag = "files",
     params(
         ("id" = String, Path),
         VersionQuery,
@@ -33,8 +33,7 @@ use crate::state::ApiState;
     responses(
         (status = 200, content_type = "application/octet-stream", description = "The content"),
         (status = 206, content_type = "application/octet-stream", description = "The ranges"),
-        (status = 304, description = "The caller has this version"),
-        (status = "default", body = ErrorBody),
+        (status = 304, description = "The caller has this version")
     ),
 )]
 pub(super) async fn get_content(

@@ -9,7 +9,6 @@ use api_ops::meta::query::feed::{self, Stream};
 use api_ops::meta::query::sync::{self, DeviceView};
 use api_ops::meta::table::device::Preference;
 use api_ops::meta::{Command, Reader};
-use api_types::v1::error::ErrorBody;
 use api_types::v1::sync::{
     Device, DeviceCursor, DeviceList, PatchDevice, PreferenceMode, Preferences, PreferencesQuery,
     RegisterDevice,
@@ -79,7 +78,7 @@ async fn show(state: &ApiState, call: &Call, device: DeviceId) -> Result<Device,
 /// List one's devices
 #[utoipa::path(
     get, path = "/sync/devices", operation_id = "list_devices", tag = "sync",
-    responses((status = 200, body = DeviceList), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = DeviceList)),
 )]
 async fn list(
     State(state): State<ApiState>,
@@ -100,7 +99,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/sync/devices", operation_id = "register_device", tag = "sync",
     request_body = RegisterDevice,
-    responses((status = 201, body = Device), (status = "default", body = ErrorBody)),
+    responses((status = 201, description = "Made.", body = Device)),
 )]
 async fn register(
     State(state): State<ApiState>,
@@ -121,7 +120,7 @@ async fn register(
 #[utoipa::path(
     patch, path = "/sync/devices/{id}", operation_id = "patch_device", tag = "sync",
     params(("id" = String, Path)), request_body = PatchDevice,
-    responses((status = 200, body = Device), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Device)),
 )]
 async fn patch(
     State(state): State<ApiState>,
@@ -151,7 +150,7 @@ fn patched(patch: Patch<String>, known: String) -> String {
 #[utoipa::path(
     delete, path = "/sync/devices/{id}", operation_id = "remove_device", tag = "sync",
     params(("id" = String, Path)),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn remove(
     State(state): State<ApiState>,
@@ -167,7 +166,7 @@ async fn remove(
 #[utoipa::path(
     get, path = "/sync/devices/{id}/preferences", operation_id = "get_preferences", tag = "sync",
     params(("id" = String, Path), PreferencesQuery),
-    responses((status = 200, body = Preferences), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Preferences)),
 )]
 async fn preferences(
     State(state): State<ApiState>,
@@ -199,7 +198,7 @@ async fn preferences(
 #[utoipa::path(
     put, path = "/sync/devices/{id}/preferences", operation_id = "set_preferences", tag = "sync",
     params(("id" = String, Path)), request_body = Preferences,
-    responses((status = 200, body = Preferences), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Preferences)),
 )]
 async fn prefer(
     State(state): State<ApiState>,

@@ -7,7 +7,7 @@ use api_ops::meta::table::item::ItemId;
 use api_ops::meta::{Refusal, query};
 use api_ops::{FileDetails, Which};
 use api_types::v1::DeleteQuery;
-use api_types::v1::error::{ErrorBody, ErrorCode};
+use api_types::v1::error::ErrorCode;
 use api_types::v1::files::{CreateFile, File, Manifest, ManifestChunk, PatchFile, VersionQuery};
 use api_types::v1::folders::Target;
 use api_types::{Hash, Patch};
@@ -46,8 +46,8 @@ fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<File>>>
 
 /// Show a file
 #[utoipa::path(
-    get, path = "/files/{id}", tag = "files", params(("id" = String, Path)),
-    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+    get, path = "/files/{id}", operation_id = "get_file", tag = "files", params(("id" = String, Path)),
+    responses((status = 200, description = "As it is now.", body = File)),
 )]
 async fn get(
     State(state): State<ApiState>,
@@ -64,9 +64,9 @@ async fn get(
 ///
 /// Never overwrites: a taken name is 409. The content is the last part of the form.
 #[utoipa::path(
-    post, path = "/files", tag = "files",
+    post, path = "/files", operation_id = "create_file", tag = "files",
     request_body(content = CreateFile, content_type = "multipart/form-data"),
-    responses((status = 201, body = File), (status = "default", body = ErrorBody)),
+    responses((status = 201, description = "Made.", body = File)),
 )]
 async fn create(
     State(state): State<ApiState>,
@@ -165,9 +165,9 @@ pub(super) fn form_error(error: &axum::extract::multipart::MultipartError) -> Ap
 
 /// Change a file's metadata
 #[utoipa::path(
-    patch, path = "/files/{id}", tag = "files", params(("id" = String, Path)),
+    patch, path = "/files/{id}", operation_id = "patch_file", tag = "files", params(("id" = String, Path)),
     request_body = PatchFile,
-    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = File)),
 )]
 async fn patch(
     State(state): State<ApiState>,
@@ -198,8 +198,8 @@ pub(super) fn restore(is_deleted: Patch<bool>) -> Result<bool, ApiError> {
 
 /// Delete a file
 #[utoipa::path(
-    delete, path = "/files/{id}", tag = "files", params(("id" = String, Path), DeleteQuery),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    delete, path = "/files/{id}", operation_id = "delete_file", tag = "files", params(("id" = String, Path), DeleteQuery),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
     State(state): State<ApiState>,
@@ -216,9 +216,9 @@ async fn delete(
 
 /// Copy a file; no bytes move
 #[utoipa::path(
-    post, path = "/files/{id}/copy", tag = "files", params(("id" = String, Path)),
+    post, path = "/files/{id}/copy", operation_id = "copy_file", tag = "files", params(("id" = String, Path)),
     request_body = Target,
-    responses((status = 201, body = File), (status = "default", body = ErrorBody)),
+    responses((status = 201, description = "Made.", body = File)),
 )]
 async fn copy(
     State(state): State<ApiState>,
@@ -234,9 +234,9 @@ async fn copy(
 
 /// Move a file; it keeps its id
 #[utoipa::path(
-    post, path = "/files/{id}/move", tag = "files", params(("id" = String, Path)),
+    post, path = "/files/{id}/move", operation_id = "move_file", tag = "files", params(("id" = String, Path)),
     request_body = Target,
-    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = File)),
 )]
 async fn move_to(
     State(state): State<ApiState>,
@@ -252,9 +252,9 @@ async fn move_to(
 
 /// Say what chunks a file is made of
 #[utoipa::path(
-    get, path = "/files/{id}/manifest", tag = "files",
+    get, path = "/files/{id}/manifest", operation_id = "get_manifest", tag = "files",
     params(("id" = String, Path), VersionQuery),
-    responses((status = 200, body = Manifest), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Manifest)),
 )]
 async fn manifest(
     State(state): State<ApiState>,

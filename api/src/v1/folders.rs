@@ -6,7 +6,6 @@ use api_ops::meta::query::children::{Listing, Sort as RowSort};
 use api_ops::meta::table::item::ItemId;
 use api_ops::meta::{Command, query};
 use api_types::v1::DeleteQuery;
-use api_types::v1::error::ErrorBody;
 use api_types::v1::folders::{
     Children, ChildrenQuery, CreateFolder, Folder, Order, PatchFolder, Sort, Target,
 };
@@ -46,8 +45,8 @@ fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<Folder>
 
 /// Show a folder
 #[utoipa::path(
-    get, path = "/folders/{id}", tag = "folders", params(("id" = String, Path)),
-    responses((status = 200, body = Folder), (status = "default", body = ErrorBody)),
+    get, path = "/folders/{id}", operation_id = "get_folder", tag = "folders", params(("id" = String, Path)),
+    responses((status = 200, description = "As it is now.", body = Folder)),
 )]
 async fn get(
     State(state): State<ApiState>,
@@ -67,9 +66,9 @@ async fn get(
 /// `root` is the root of the share in `share_id`. Only what the caller may read is listed and
 /// counted.
 #[utoipa::path(
-    get, path = "/folders/{id}/children", tag = "folders",
+    get, path = "/folders/{id}/children", operation_id = "list_children", tag = "folders",
     params(("id" = String, Path), ChildrenQuery),
-    responses((status = 200, body = Children), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Children)),
 )]
 async fn children(
     State(state): State<ApiState>,
@@ -107,8 +106,8 @@ async fn children(
 
 /// Make a folder
 #[utoipa::path(
-    post, path = "/folders", tag = "folders", request_body = CreateFolder,
-    responses((status = 201, body = Folder), (status = "default", body = ErrorBody)),
+    post, path = "/folders", operation_id = "create_folder", tag = "folders", request_body = CreateFolder,
+    responses((status = 201, description = "Made.", body = Folder)),
 )]
 async fn create(
     State(state): State<ApiState>,
@@ -124,9 +123,9 @@ async fn create(
 
 /// Rename or restore a folder
 #[utoipa::path(
-    patch, path = "/folders/{id}", tag = "folders", params(("id" = String, Path)),
+    patch, path = "/folders/{id}", operation_id = "patch_folder", tag = "folders", params(("id" = String, Path)),
     request_body = PatchFolder,
-    responses((status = 200, body = Folder), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Folder)),
 )]
 async fn patch(
     State(state): State<ApiState>,
@@ -146,8 +145,8 @@ async fn patch(
 
 /// Delete a folder and all that is in it
 #[utoipa::path(
-    delete, path = "/folders/{id}", tag = "folders", params(("id" = String, Path), DeleteQuery),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    delete, path = "/folders/{id}", operation_id = "delete_folder", tag = "folders", params(("id" = String, Path), DeleteQuery),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
     State(state): State<ApiState>,
@@ -164,9 +163,9 @@ async fn delete(
 
 /// Copy a folder and all that is in it; no bytes move
 #[utoipa::path(
-    post, path = "/folders/{id}/copy", tag = "folders", params(("id" = String, Path)),
+    post, path = "/folders/{id}/copy", operation_id = "copy_folder", tag = "folders", params(("id" = String, Path)),
     request_body = Target,
-    responses((status = 201, body = Folder), (status = "default", body = ErrorBody)),
+    responses((status = 201, description = "Made.", body = Folder)),
 )]
 async fn copy(
     State(state): State<ApiState>,
@@ -182,9 +181,9 @@ async fn copy(
 
 /// Move a folder; it and all that is in it keep their ids
 #[utoipa::path(
-    post, path = "/folders/{id}/move", tag = "folders", params(("id" = String, Path)),
+    post, path = "/folders/{id}/move", operation_id = "move_folder", tag = "folders", params(("id" = String, Path)),
     request_body = Target,
-    responses((status = 200, body = Folder), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Folder)),
 )]
 async fn move_to(
     State(state): State<ApiState>,

@@ -85,7 +85,7 @@ fn closing(error: &ApiError) -> Option<(u16, &'static str)> {
 ///
 /// Of all the caller's shares, once the device has sent `{"type":"subscribe"}`.
 #[utoipa::path(
-    get, path = "/sync/ws/{device_id}", operation_id = "device_socket", tag = "realtime",
+    get, path = "/sync/ws/{device_id}", operation_id = "follow_device", tag = "realtime",
     params(("device_id" = String, Path), SocketQuery),
     responses((status = 101, description = "The connection is a WebSocket from here on")),
 )]
@@ -103,7 +103,7 @@ async fn device_socket(
 ///
 /// Of the shares that the viewer subscribes to.
 #[utoipa::path(
-    get, path = "/realtime/ws", operation_id = "viewer_socket", tag = "realtime",
+    get, path = "/realtime/ws", operation_id = "follow_shares", tag = "realtime",
     params(SocketQuery),
     responses((status = 101, description = "The connection is a WebSocket from here on")),
 )]

@@ -6,7 +6,7 @@ use api_ops::meta::query::feed::{self, Stream};
 use api_ops::meta::{Command, Refusal};
 use api_ops::{FollowFrom, OpError, Walking};
 use api_types::Time;
-use api_types::v1::error::{ErrorBody, ErrorCode};
+use api_types::v1::error::ErrorCode;
 use api_types::v1::folders::ROOT;
 use api_types::v1::sync::{
     AcknowledgeCursor, Changes, ChangesQuery, DownloadQuery, SnapshotEnd, SnapshotLine,
@@ -61,8 +61,8 @@ pub(super) fn of_query(error: OpError) -> ApiError {
 
 /// Say where a device stands in a share
 #[utoipa::path(
-    get, path = "/sync/status", operation_id = "sync_status", tag = "sync", params(StatusQuery),
-    responses((status = 200, body = Status), (status = "default", body = ErrorBody)),
+    get, path = "/sync/status", operation_id = "get_sync_status", tag = "sync", params(StatusQuery),
+    responses((status = 200, description = "As it is now.", body = Status)),
 )]
 async fn status(
     State(state): State<ApiState>,
@@ -99,7 +99,7 @@ async fn standing(
 /// when there is something to tell, at the latest after that many seconds.
 #[utoipa::path(
     get, path = "/sync/changes", operation_id = "list_changes", tag = "sync", params(ChangesQuery),
-    responses((status = 200, body = Changes), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Changes)),
 )]
 async fn changes(
     State(state): State<ApiState>,
@@ -143,8 +143,7 @@ async fn changes(
     get, path = "/sync/snapshot", operation_id = "get_snapshot", tag = "sync",
     params(SnapshotQuery),
     responses(
-        (status = 200, body = SnapshotLine, content_type = "application/x-ndjson"),
-        (status = "default", body = ErrorBody),
+        (status = 200, body = SnapshotLine, content_type = "application/x-ndjson")
     ),
 )]
 async fn snapshot(
@@ -190,7 +189,7 @@ fn write_line(lines: &mut Vec<u8>, line: &SnapshotLine) {
 #[utoipa::path(
     post, path = "/sync/cursor", operation_id = "acknowledge_cursor", tag = "sync",
     request_body = AcknowledgeCursor,
-    responses((status = 200, body = Status), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Status)),
 )]
 async fn acknowledge(
     State(state): State<ApiState>,
@@ -215,7 +214,7 @@ async fn acknowledge(
 ///
 /// As `/files/{id}/content`; a range may be named in the address as well.
 #[utoipa::path(
-    get, path = "/sync/download/{file_id}", operation_id = "download", tag = "sync",
+    get, path = "/sync/download/{file_id}", operation_id = "download_file", tag = "sync",
     params(
         ("file_id" = String, Path),
         DownloadQuery,
@@ -224,8 +223,7 @@ async fn acknowledge(
     responses(
         (status = 200, content_type = "application/octet-stream", description = "The content"),
         (status = 206, content_type = "application/octet-stream", description = "The ranges"),
-        (status = 304, description = "The caller has this version"),
-        (status = "default", body = ErrorBody),
+        (status = 304, description = "The caller has this version")
     ),
 )]
 async fn download(

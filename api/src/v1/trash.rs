@@ -4,7 +4,6 @@ use api_ops::meta::command::ItemCommand;
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::table::item::{ItemId, ItemState, Items};
 use api_ops::meta::{Answer, Command, Refusal, query, table};
-use api_types::v1::error::ErrorBody;
 use api_types::v1::versions::TrashQuery;
 use api_types::v1::{Item, ItemList};
 use axum::Json;
@@ -46,7 +45,7 @@ const fn noun(item: ItemId) -> Noun {
 /// What was itself deleted, not what lies below it; the last deleted first.
 #[utoipa::path(
     get, path = "/trash", operation_id = "list_trash", tag = "trash", params(TrashQuery),
-    responses((status = 200, body = ItemList), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = ItemList)),
 )]
 async fn list(
     State(state): State<ApiState>,
@@ -70,7 +69,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/trash/{type}/{id}/restore", operation_id = "restore_item", tag = "trash",
     params(("type" = api_types::v1::ItemType, Path), ("id" = String, Path)),
-    responses((status = 200, body = Item), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = Item)),
 )]
 async fn restore(
     State(state): State<ApiState>,
@@ -86,7 +85,7 @@ async fn restore(
 #[utoipa::path(
     delete, path = "/trash/{type}/{id}", operation_id = "purge_item", tag = "trash",
     params(("type" = api_types::v1::ItemType, Path), ("id" = String, Path)),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
     State(state): State<ApiState>,

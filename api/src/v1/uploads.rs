@@ -7,7 +7,7 @@ use api_ops::meta::table::item::ItemId;
 use api_ops::meta::table::upload::UploadState as State;
 use api_ops::meta::{Answer, Command, Refusal};
 use api_ops::{BatchedChunk, Call, ChunkBatch, ChunkOutcome};
-use api_types::v1::error::{ErrorBody, ErrorCode, ItemError};
+use api_types::v1::error::{ErrorCode, ItemError};
 use api_types::v1::uploads::{
     BatchFrame, ChunkResult, ChunkResults, ChunkStatus, CompleteUpload, CompletedUpload,
     CreateUpload, DeclareChunks, DeclaredChunks, ReceivedChunk, Upload, UploadState, UploadStatus,
@@ -48,9 +48,8 @@ const MISSING_MAX: usize = 100_000;
 ///
 /// With `chunks` the file is cut by content and each chunk is declared; the answer names those to
 /// send. Without, it is cut in pieces of `chunk_size`.
-#[utoipa::path(post, path = "/uploads", tag = "uploads", request_body = CreateUpload, responses(
-    (status = 201, body = Upload),
-    (status = "default", body = ErrorBody),
+#[utoipa::path(post, path = "/uploads", operation_id = "create_upload", tag = "uploads", request_body = CreateUpload, responses(
+    (status = 201, description = "Made.", body = Upload)
 ))]
 async fn create(
     Shared(state): Shared<ApiState>,
@@ -111,9 +110,9 @@ fn upload_id(text: &str) -> Result<UploadId, ApiError> {
 
 /// Declare more chunks of a session
 #[utoipa::path(
-    post, path = "/uploads/{id}/chunks", tag = "uploads", request_body = DeclareChunks,
+    post, path = "/uploads/{id}/chunks", operation_id = "declare_chunks", tag = "uploads", request_body = DeclareChunks,
     params(("id" = String, Path)),
-    responses((status = 200, body = DeclaredChunks), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = DeclaredChunks)),
 )]
 async fn declare(
     Shared(state): Shared<ApiState>,
@@ -129,8 +128,8 @@ async fn declare(
 
 /// Say where a session stands
 #[utoipa::path(
-    get, path = "/uploads/{id}", tag = "uploads", params(("id" = String, Path)),
-    responses((status = 200, body = UploadState), (status = "default", body = ErrorBody)),
+    get, path = "/uploads/{id}", operation_id = "get_upload", tag = "uploads", params(("id" = String, Path)),
+    responses((status = 200, description = "As it is now.", body = UploadState)),
 )]
 async fn state(
     Shared(state): Shared<ApiState>,
@@ -165,8 +164,8 @@ async fn state(
 
 /// Give a session up
 #[utoipa::path(
-    delete, path = "/uploads/{id}", tag = "uploads", params(("id" = String, Path)),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    delete, path = "/uploads/{id}", operation_id = "abort_upload", tag = "uploads", params(("id" = String, Path)),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn abort(
     Shared(state): Shared<ApiState>,
@@ -181,14 +180,14 @@ async fn abort(
 
 /// Send one chunk
 #[utoipa::path(
-    put, path = "/uploads/{id}/chunks/{index}", tag = "uploads",
+    put, path = "/uploads/{id}/chunks/{index}", operation_id = "put_chunk", tag = "uploads",
     params(
         ("id" = String, Path),
         ("index" = u64, Path, description = "From 0"),
         ("X-Chunk-SHA256" = Option<String>, Header, description = "What its hash must be"),
     ),
     request_body(content_type = "application/octet-stream", description = "The chunk's bytes"),
-    responses((status = 200, body = ReceivedChunk), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = ReceivedChunk)),
 )]
 async fn put_chunk(
     Shared(state): Shared<ApiState>,
@@ -226,9 +225,9 @@ async fn put_chunk(
 /// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
 /// little-endian.
 #[utoipa::path(
-    post, path = "/uploads/{id}/chunks/batch", tag = "uploads", params(("id" = String, Path)),
+    post, path = "/uploads/{id}/chunks/batch", operation_id = "put_chunk_batch", tag = "uploads", params(("id" = String, Path)),
     request_body(content_type = "application/octet-stream", description = "Framed chunks"),
-    responses((status = 200, body = ChunkResults), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = ChunkResults)),
 )]
 async fn put_batch(
     Shared(state): Shared<ApiState>,
@@ -301,9 +300,9 @@ pub(super) fn item_error(refusal: Refusal) -> ItemError {
 
 /// Make the file of a session's chunks
 #[utoipa::path(
-    post, path = "/uploads/{id}/complete", tag = "uploads", params(("id" = String, Path)),
+    post, path = "/uploads/{id}/complete", operation_id = "complete_upload", tag = "uploads", params(("id" = String, Path)),
     request_body(content = Option<CompleteUpload>),
-    responses((status = 200, body = CompletedUpload), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = CompletedUpload)),
 )]
 async fn complete(
     Shared(state): Shared<ApiState>,
@@ -322,11 +321,7 @@ async fn complete(
 }
 
 /// What a commit that ends an upload is answered with.
-fn completed(
-    state: &ApiState,
-    call: &Call,
-    answer: &Answer,
-) -> Result<Response, ApiError> {
+fn completed(state: &ApiState, call: &Call, answer: &Answer) -> Result<Response, ApiError> {
     let tenant = call.caller.tenant;
     let view = super::place::committed(state, tenant, answer)?;
     let ItemId::File(file) = view.id else {

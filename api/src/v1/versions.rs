@@ -4,7 +4,6 @@ use api_ops::meta::command::ItemCommand;
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::{Answer, Command, query};
 use api_types::v1::PageQuery;
-use api_types::v1::error::ErrorBody;
 use api_types::v1::files::File;
 use api_types::v1::versions::VersionList;
 use axum::Json;
@@ -31,7 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 #[utoipa::path(
     get, path = "/files/{id}/versions", operation_id = "list_versions", tag = "versions",
     params(("id" = String, Path), PageQuery),
-    responses((status = 200, body = VersionList), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = VersionList)),
 )]
 async fn list(
     State(state): State<ApiState>,
@@ -55,7 +54,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/files/{id}/versions/{number}/restore", operation_id = "restore_version",
     tag = "versions", params(("id" = String, Path), ("number" = u32, Path)),
-    responses((status = 200, body = File), (status = "default", body = ErrorBody)),
+    responses((status = 200, description = "As it is now.", body = File)),
 )]
 async fn restore(
     State(state): State<ApiState>,
@@ -72,7 +71,7 @@ async fn restore(
 #[utoipa::path(
     delete, path = "/files/{id}/versions/{number}", operation_id = "delete_version",
     tag = "versions", params(("id" = String, Path), ("number" = u32, Path)),
-    responses((status = 204), (status = "default", body = ErrorBody)),
+    responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
     State(state): State<ApiState>,

@@ -42,12 +42,12 @@ struct Listener {
 /// Events are named `change` and `force_sync`; an event's id continues behind it
 /// (`Last-Event-ID`).
 #[utoipa::path(
-    get, path = "/sync/events", operation_id = "events", tag = "realtime",
+    get, path = "/sync/events", operation_id = "follow_events", tag = "realtime",
     params(
         EventsQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "From where on; absent: from now"),
     ),
-    responses((status = 200, content_type = "text/event-stream", body = DeviceEvent)),
+    responses((status = 200, description = "Events as they come.", content_type = "text/event-stream", body = DeviceEvent)),
 )]
 pub(super) async fn events(
     State(state): State<ApiState>,
@@ -71,10 +71,8 @@ pub(super) async fn events(
     let checked_at = state.world.now();
     let listener = Listener { state, signed, stream, cursor, checked_at };
     let lines = stream::unfold((listener, Bytes::from_static(b"retry: 2000\n\n")), next);
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 

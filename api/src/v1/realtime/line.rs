@@ -216,7 +216,9 @@ impl Line {
     ) -> Result<Duration, End> {
         match page {
             Ok(page) => {
-                let Ok(frames) = side.frames(&self.who, &page.changes).await else { return Ok(PAUSE) };
+                let Ok(frames) = side.frames(&self.who, &page.changes).await else {
+                    return Ok(PAUSE);
+                };
                 for frame in frames {
                     self.send(frame).await?;
                 }

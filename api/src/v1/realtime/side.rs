@@ -109,11 +109,7 @@ impl Side {
     }
 
     /// Changes as frames.
-    pub(super) async fn frames(
-        &self,
-        who: &Who,
-        changes: &[Told],
-    ) -> Result<Vec<String>, OpError> {
+    pub(super) async fn frames(&self, who: &Who, changes: &[Told]) -> Result<Vec<String>, OpError> {
         match self {
             Self::Device(_) => {
                 let tenant = who.call.caller.tenant;
@@ -148,9 +144,10 @@ async fn subscribe(who: &Who, shares: &mut BTreeSet<ShareId>, share_id: String) 
     if shares.len() >= SHARES_MAX {
         return refused("There are too many subscriptions.");
     }
-    let asked = who.state.ops.ask(&who.call, move |tables, viewer| {
-        feed::require_visible(tables, viewer, share)
-    });
+    let asked = who
+        .state
+        .ops
+        .ask(&who.call, move |tables, viewer| feed::require_visible(tables, viewer, share));
     if let Err(error) = asked.await {
         return refused(&ApiError::from(error).body("", None).sentence());
     }
@@ -203,17 +200,11 @@ fn named(kind: ChangeKind, event: ItemEvent) -> ViewerEvent {
         (ChangeKind::Deleted, ItemType::File) => ViewerEvent::FileDeleted(event),
         (ChangeKind::Deleted, ItemType::Folder) => ViewerEvent::FolderDeleted(event),
         (
-            ChangeKind::Updated
-            | ChangeKind::Moved
-            | ChangeKind::Renamed
-            | ChangeKind::Permissions,
+            ChangeKind::Updated | ChangeKind::Moved | ChangeKind::Renamed | ChangeKind::Permissions,
             ItemType::File,
         ) => ViewerEvent::FileUpdated(event),
         (
-            ChangeKind::Updated
-            | ChangeKind::Moved
-            | ChangeKind::Renamed
-            | ChangeKind::Permissions,
+            ChangeKind::Updated | ChangeKind::Moved | ChangeKind::Renamed | ChangeKind::Permissions,
             ItemType::Folder,
         ) => ViewerEvent::FolderUpdated(event),
     }
