@@ -18,6 +18,8 @@ pub mod auth;
 pub mod docs;
 pub mod error;
 pub mod extract;
+#[cfg(test)]
+mod fixture;
 pub mod issuer;
 pub mod layer;
 pub mod metrics;
@@ -28,6 +30,8 @@ pub mod router;
 pub mod serve;
 pub mod socket;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod v1;
 
 pub use auth::{Authenticator, IdentitySettings, IssuerSettings, IssuerSettingsError};

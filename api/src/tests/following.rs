@@ -1,0 +1,130 @@
+//! Changes, snapshots and devices through the whole surface.
+
+use http::header;
+use serde_json::{Value, json};
+
+use super::files::{Desk, declared, text};
+use crate::fixture::run;
+
+fn names(changes: &Value) -> Vec<String> {
+    let changes = changes["changes"].as_array().expect("a list").iter();
+    changes.map(|change| format!("{} {}", text(&change["change_type"]), change["name"])).collect()
+}
+
+#[test]
+fn changes_are_told_once_and_in_order() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let url = |cursor: &str| {
+            format!("/sync/changes?share_id={}&limit=2&cursor={cursor}", desk.share)
+        };
+        let from = text(&desk.get(&url("latest")).await.expect(200).json()["cursor"]);
+        for name in ["a", "b", "c"] {
+            let folder = json!({"share_id": desk.share, "name": name});
+            desk.post("/folders", folder).await.expect(201);
+        }
+        let first = desk.get(&url(&from)).await.expect(200).json();
+        assert_eq!(names(&first), ["created \"a\"", "created \"b\""]);
+        assert_eq!(first["has_more"], true);
+        let rest = desk.get(&url(&text(&first["cursor"]))).await.expect(200).json();
+        assert_eq!(names(&rest), ["created \"c\""]);
+        let none = desk.get(&url(&text(&rest["cursor"]))).await.expect(200).json();
+        assert_eq!((names(&none), &none["has_more"]), (Vec::new(), &json!(false)));
+        let waited = format!("{}&wait=30", url(&text(&rest["cursor"])));
+        let slow = desk.get(&waited);
+        let made = async {
+            desk.fixture.world.sleep(node_base::Duration::from_secs(2)).await;
+            let folder = json!({"share_id": desk.share, "name": "d"});
+            desk.post("/folders", folder).await.expect(201);
+        };
+        let (told, ()) = futures_util::join!(slow, made);
+        assert_eq!(names(&told.expect(200).json()), ["created \"d\""]);
+        let all = desk.get("/sync/changes").await.expect(200).json();
+        assert_eq!(all["share_id"], Value::Null);
+    });
+}
+
+#[test]
+fn a_snapshot_names_parents_first_and_ends_with_a_cursor_that_goes_on() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let mut parent = Value::Null;
+        for name in ["x", "y", "z"] {
+            let folder = json!({"share_id": desk.share, "name": name, "parent_id": parent});
+            parent = desk.post("/folders", folder).await.expect(201).json()["id"].clone();
+        }
+        desk.file("file", b"1").await;
+        let url = format!("/sync/snapshot?share_id={}", desk.share);
+        let got = desk.get(&url).await.expect(200);
+        assert_eq!(got.headers[header::CONTENT_TYPE], "application/x-ndjson");
+        let lines: Vec<Value> = got
+            .text()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect();
+        let paths: Vec<&Value> = lines.iter().map(|line| &line["path"]).collect();
+        assert_eq!(paths.len(), 5);
+        for path in ["/x", "/x/y", "/x/y/z", "/file"] {
+            assert!(paths.contains(&&json!(path)), "{path}");
+        }
+        let cursor = text(&lines[4]["cursor"]);
+        let after = format!("/sync/changes?share_id={}&cursor={cursor}", desk.share);
+        assert_eq!(names(&desk.get(&after).await.expect(200).json()), Vec::<String>::new());
+        let below = format!("{url}&folder_id={}", text(&parent));
+        assert_eq!(desk.get(&below).await.expect(200).text().lines().count(), 2);
+    });
+}
+
+#[test]
+fn a_device_registers_applies_a_tree_and_says_how_far_it_is() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+        let status =
+            format!("/sync/status?share_id={}&device_id=dev_laptop", desk.share);
+        desk.get(&status).await.expect(404);
+        let made = desk.post("/sync/devices", device).await.expect(201).json();
+        assert_eq!((&made["device_name"], &made["cursors"]), (&json!("Laptop"), &json!([])));
+        let session = desk.session("ignored", &[b"note"]).await;
+        desk.chunk(&session, "0", b"note").await.expect(200);
+        let apply = json!({
+            "device_id": "dev_laptop", "share_id": desk.share,
+            "changes": [
+                {"client_ref": "1", "resource_type": "folder", "change_type": "created", "name": "a"},
+                {"client_ref": "2", "resource_type": "folder", "change_type": "created", "name": "b",
+                 "parent_ref": "1"},
+                {"client_ref": "3", "resource_type": "file", "change_type": "created",
+                 "name": "n.txt", "parent_ref": "2", "upload_session_id": session},
+                {"client_ref": "4", "resource_type": "folder", "change_type": "created",
+                 "name": "a/b"},
+            ],
+        });
+        let told = desk.post("/sync/apply", apply).await.expect(200).json();
+        let statuses: Vec<&Value> =
+            told["results"].as_array().expect("a list").iter().map(|r| &r["status"]).collect();
+        assert_eq!(statuses, ["applied", "applied", "applied", "rejected"], "{told}");
+        assert_eq!(told["results"][2]["resource"]["path"], "/a/b/n.txt");
+        let cursor = told["cursor"].clone();
+        let stands = json!({"share_id": desk.share, "device_id": "dev_laptop", "cursor": cursor});
+        let before = desk.get(&status).await.expect(200).json();
+        assert!(before["pending_changes"].as_u64().expect("a number") >= 3);
+        let stands = desk.post("/sync/cursor", stands).await.expect(200).json();
+        assert_eq!(stands["pending_changes"], 0);
+        assert_eq!(stands["cursor"], cursor);
+        let folder = told["results"][0]["resource"]["id"].clone();
+        let keep = json!({"share_id": desk.share, "mode": "selected", "folders": [folder]});
+        let path = "/sync/devices/dev_laptop/preferences";
+        desk.fixture.call("PUT", &desk.token, path, Some(keep.clone())).await.expect(200);
+        let kept = desk.get(&format!("{path}?share_id={}", desk.share)).await.expect(200).json();
+        assert_eq!(kept, keep);
+        let rename = json!({"device_name": "Desk", "platform": "linux"});
+        let path = "/sync/devices/dev_laptop";
+        let named = desk.fixture.call("PATCH", &desk.token, path, Some(rename)).await.expect(200);
+        assert_eq!(named.json()["platform"], "linux");
+        desk.fixture.call("DELETE", &desk.token, path, None).await.expect(204);
+        assert_eq!(desk.get("/sync/devices").await.expect(200).json()["total"], 0);
+        desk.post("/uploads", json!({
+            "share_id": desk.share, "file_name": "n", "file_size": 4, "chunks": [declared(b"note")],
+        })).await.expect(201);
+    });
+}
