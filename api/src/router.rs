@@ -1,6 +1,7 @@
 //! The whole surface, put together: every route with its specification.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::header;
@@ -17,6 +18,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/openapi.json", get(openapi_json))
         .route("/api/docs", get(docs::page))
         .merge(issuer::routes())
+        // Each route bounds its own body, while it comes.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(state.clone(), layer::around))
         .with_state(state)
 }
