@@ -221,9 +221,8 @@ fn a_form_brings_one_file_and_a_batch_many() {
             {"client_ref": "2", "path": "a.txt"},
             {"client_ref": "3", "path": "", "replace_file_id": made["id"]},
         ]);
-        let mut batch = format!(
-            "--b\r\ncontent-disposition: form-data; name=\"items\"\r\n\r\n{items}\r\n"
-        );
+        let mut batch =
+            format!("--b\r\ncontent-disposition: form-data; name=\"items\"\r\n\r\n{items}\r\n");
         for content in ["one", "two", "three"] {
             batch.push_str(&format!(
                 "--b\r\ncontent-disposition: form-data; name=\"content\"; filename=\"x\"\r\n\r\n\
@@ -292,7 +291,8 @@ fn old_versions_come_back_and_the_trash_gives_back() {
             "share_id": desk.share, "file_name": "", "file_size": 3, "replace_file_id": file,
             "base_version_id": first["version_id"], "chunks": [declared(b"two")],
         });
-        let session = text(&desk.post("/uploads", body.clone()).await.expect(201).json()["session_id"]);
+        let session =
+            text(&desk.post("/uploads", body.clone()).await.expect(201).json()["session_id"]);
         desk.chunk(&session, "0", b"two").await.expect(200);
         assert_eq!(desk.complete(&session).await.expect(200).json()["version"], 2);
         let mut stale = body;
@@ -319,9 +319,8 @@ fn old_versions_come_back_and_the_trash_gives_back() {
         let prune = |n: u64| format!("{list}/{n}");
         desk.fixture.call("DELETE", &desk.token, &prune(2), None).await.expect(204);
         desk.fixture.call("DELETE", &desk.token, &prune(total + 1), None).await.expect(422);
-        let delete = async |path: String| {
-            desk.fixture.call("DELETE", &desk.token, &path, None).await
-        };
+        let delete =
+            async |path: String| desk.fixture.call("DELETE", &desk.token, &path, None).await;
         delete(format!("/trash/file/{file}")).await.expect(404);
         delete(format!("/files/{file}")).await.expect(204);
         assert_eq!(desk.get(&format!("/files/{file}")).await.expect(410).code(), "TRASHED");

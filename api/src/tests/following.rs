@@ -15,9 +15,8 @@ fn names(changes: &Value) -> Vec<String> {
 fn changes_are_told_once_and_in_order() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
-        let url = |cursor: &str| {
-            format!("/sync/changes?share_id={}&limit=2&cursor={cursor}", desk.share)
-        };
+        let url =
+            |cursor: &str| format!("/sync/changes?share_id={}&limit=2&cursor={cursor}", desk.share);
         let from = text(&desk.get(&url("latest")).await.expect(200).json()["cursor"]);
         for name in ["a", "b", "c"] {
             let folder = json!({"share_id": desk.share, "name": name});
@@ -80,8 +79,7 @@ fn a_device_registers_applies_a_tree_and_says_how_far_it_is() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
         let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
-        let status =
-            format!("/sync/status?share_id={}&device_id=dev_laptop", desk.share);
+        let status = format!("/sync/status?share_id={}&device_id=dev_laptop", desk.share);
         desk.get(&status).await.expect(404);
         let made = desk.post("/sync/devices", device).await.expect(201).json();
         assert_eq!((&made["device_name"], &made["cursors"]), (&json!("Laptop"), &json!([])));

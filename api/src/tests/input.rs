@@ -139,11 +139,31 @@ fn sessions_that_cannot_be_opened_or_are_not_ones_own() {
 fn names_that_are_none() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
-        let make = |name: &str| desk.post("/folders", json!({"share_id": desk.share, "name": name}));
+        let make =
+            |name: &str| desk.post("/folders", json!({"share_id": desk.share, "name": name}));
         let long = "x".repeat(256);
         for name in [
-            "", ".", "..", "a/b", "a\0b", "a\nb", "a\\b", "a:b", "a*", "a?", "\"", "<", ">", "|",
-            "trailing.", "trailing ", "CON", "con.txt", "COM1", "nul", &long,
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\0b",
+            "a\nb",
+            "a\\b",
+            "a:b",
+            "a*",
+            "a?",
+            "\"",
+            "<",
+            ">",
+            "|",
+            "trailing.",
+            "trailing ",
+            "CON",
+            "con.txt",
+            "COM1",
+            "nul",
+            &long,
         ] {
             let reply = make(name).await;
             assert_eq!(reply.status.as_u16(), 422, "{name:?}: {}", reply.text());
@@ -207,10 +227,10 @@ fn cursors_that_were_never_given_out() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
         let other = desk.share("other").await;
-        let url = |share: &str, cursor: &str| {
-            format!("/sync/changes?share_id={share}&cursor={cursor}")
-        };
-        let cursor = text(&desk.get(&url(&desk.share, "latest")).await.expect(200).json()["cursor"]);
+        let url =
+            |share: &str, cursor: &str| format!("/sync/changes?share_id={share}&cursor={cursor}");
+        let cursor =
+            text(&desk.get(&url(&desk.share, "latest")).await.expect(200).json()["cursor"]);
         let mut forged = cursor.clone().into_bytes();
         forged[95] = if forged[95] == b'0' { b'1' } else { b'0' };
         let forged = String::from_utf8(forged).expect("hex");

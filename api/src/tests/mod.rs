@@ -1,12 +1,13 @@
 //! Tests of the surface as a whole: each sends requests to the router of a real node.
 
+mod files;
+mod following;
+mod input;
 mod issuer;
 mod json;
 mod keys;
 mod outside;
+mod realtime;
 mod specification;
 mod tenancy;
 mod tokens;
-mod files;
-mod following;
-mod input;

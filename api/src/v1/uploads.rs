@@ -78,7 +78,11 @@ async fn create(
         session_id: made.upload.to_string(),
         chunk_size,
         total_chunks: made.chunks,
-        missing: made.missing,
+        missing: match chunk_size {
+            // Of a file cut in pieces of one size all are to be sent.
+            Some(_) => (0..made.chunks).take(MISSING_MAX).collect(),
+            None => made.missing,
+        },
         expires_at: Time(made.expires_at),
         status: UploadStatus::Open,
     }))

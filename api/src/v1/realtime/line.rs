@@ -114,7 +114,7 @@ impl Line {
         let mut page = self.next_page(Duration::ZERO);
         let mut kept = self.next_kept(side, None, Duration::ZERO);
         let mut known: Option<Kept> = None;
-        for frame in side.greeting() {
+        if let Some(frame) = side.greeting() {
             self.send(frame).await?;
         }
         loop {
