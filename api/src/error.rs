@@ -22,7 +22,7 @@ pub struct ApiError {
     pub code: ErrorCode,
     pub detail: Detail,
     /// What some codes add.
-    pub more: ErrorInfo,
+    pub more: Box<ErrorInfo>,
     /// The conflict that was raised, to be shown in the words of the caller's tenant.
     pub conflict: Option<(ConflictId, Box<Conflict>)>,
 }
@@ -30,7 +30,7 @@ pub struct ApiError {
 impl ApiError {
     /// A refusal with one sentence.
     pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
-        let more = ErrorInfo::new(code, String::new());
+        let more = Box::new(ErrorInfo::new(code, String::new()));
         Self { code, detail: Detail::Sentence(sentence.into()), more, conflict: None }
     }
 
@@ -44,7 +44,7 @@ impl ApiError {
     /// The same with numbered places on the way.
     pub fn invalid_at(loc: Vec<Loc>, message: impl Into<String>) -> Self {
         let field = FieldError { loc, msg: message.into(), kind: "value_error".to_owned() };
-        let more = ErrorInfo::new(ErrorCode::Validation, String::new());
+        let more = Box::new(ErrorInfo::new(ErrorCode::Validation, String::new()));
         let detail = Detail::Fields(vec![field]);
         Self { code: ErrorCode::Validation, detail, more, conflict: None }
     }
@@ -56,7 +56,7 @@ impl ApiError {
 
     /// The body that goes out, for a request with this id by a caller of this tenant.
     pub fn body(self, request_id: &str, tenant: Option<TenantId>) -> ErrorBody {
-        let mut error = ErrorInfo { request_id: request_id.to_owned(), ..self.more };
+        let mut error = ErrorInfo { request_id: request_id.to_owned(), ..*self.more };
         if let (Some((id, row)), Some(tenant)) = (&self.conflict, tenant) {
             error.conflict = Some(Box::new(present::conflict(tenant, *id, row)));
         }
@@ -179,8 +179,7 @@ impl From<Refusal> for ApiError {
                 error
             }
             Refusal::ChunksMissing { indexes } => {
-                let sentence = "Chunks are missing; send them first.";
-                let mut error = Self::new(ErrorCode::Validation, sentence);
+                let mut error = Self::invalid("body", &[], "chunks are missing; send them first");
                 error.more.missing = Some(indexes);
                 error
             }
@@ -198,51 +197,65 @@ impl From<Refusal> for ApiError {
                 let sentence = format!("A file may have at most {limit} bytes here.");
                 Self::new(ErrorCode::PayloadTooLarge, sentence)
             }
-            Refusal::PermissionDenied => denied("You are not allowed to do this here."),
-            Refusal::RoleMissing => denied("Your administrative role does not allow this."),
-            Refusal::WrongCaller => denied("This is not for users."),
-            Refusal::Suspended => {
-                Self::new(ErrorCode::AuthzUserSuspended, "Your account is suspended.")
-            }
-            Refusal::Throttled { .. } => {
-                let sentence = "There were too many wrong attempts; try again later.";
-                Self::new(ErrorCode::RateLimited, sentence)
-            }
-            Refusal::OwnerOnly => Self::new(ErrorCode::OwnerOnly, "Only the owner may do this."),
-            Refusal::NameConflict { .. } => {
-                Self::new(ErrorCode::NameConflict, "Something of this name is there already.")
-            }
-            Refusal::AlreadyExists => Self::new(ErrorCode::AlreadyExists, "It is there already."),
-            Refusal::Cycle => Self::new(ErrorCode::Cycle, "A folder cannot be put into itself."),
-            Refusal::Trashed => {
-                Self::new(ErrorCode::Trashed, "It is in the trash; restore it first.")
-            }
-            Refusal::Expired(what @ Expired::Cursor) => {
-                Self::new(ErrorCode::CursorExpired, expired(what))
-            }
-            Refusal::Expired(what) => Self::new(ErrorCode::Expired, expired(what)),
-            Refusal::PreconditionFailed => {
-                Self::new(ErrorCode::PreconditionFailed, "It has changed since you read it.")
-            }
             Refusal::ChecksumMismatch => {
-                let sentence = "The bytes are not those of the declared SHA-256.";
-                Self::new(ErrorCode::ChecksumMismatch, sentence)
+                let message = "the bytes are not those of the declared SHA-256";
+                let mut error = Self::invalid("body", &[], message);
+                (error.code, error.more.code) =
+                    (ErrorCode::ChecksumMismatch, ErrorCode::ChecksumMismatch);
+                error
             }
-            Refusal::KeyReused => Self::invalid(
-                "header",
-                &["Idempotency-Key"],
-                "this key was used for another request",
-            ),
-            Refusal::ChunksGone { .. } | Refusal::WriterClosed => Self::new(
-                ErrorCode::Unavailable,
-                "The upload was interrupted on the server; send it again.",
-            ),
+            Refusal::KeyReused => {
+                let message = "this key was used for another request";
+                Self::invalid("header", &["Idempotency-Key"], message)
+            }
+            plain => {
+                let (code, sentence) = sentence(&plain);
+                Self::new(code, sentence)
+            }
         }
     }
 }
 
-fn denied(sentence: &str) -> ApiError {
-    ApiError::new(ErrorCode::PermissionDenied, sentence)
+/// Refusals that need no more than a sentence.
+const fn sentence(refusal: &Refusal) -> (ErrorCode, &'static str) {
+    use ErrorCode as Code;
+    match refusal {
+        Refusal::PermissionDenied => {
+            (Code::PermissionDenied, "You are not allowed to do this here.")
+        }
+        Refusal::RoleMissing => {
+            (Code::PermissionDenied, "Your administrative role does not allow this.")
+        }
+        Refusal::WrongCaller => (Code::PermissionDenied, "This is not for users."),
+        Refusal::Suspended => (Code::AuthzUserSuspended, "Your account is suspended."),
+        Refusal::Throttled { .. } => {
+            (Code::RateLimited, "There were too many wrong attempts; try again later.")
+        }
+        Refusal::OwnerOnly => (Code::OwnerOnly, "Only the owner may do this."),
+        Refusal::NameConflict { .. } => {
+            (Code::NameConflict, "Something of this name is there already.")
+        }
+        Refusal::AlreadyExists => (Code::AlreadyExists, "It is there already."),
+        Refusal::Cycle => (Code::Cycle, "A folder cannot be put into itself."),
+        Refusal::Trashed => (Code::Trashed, "It is in the trash; restore it first."),
+        Refusal::Expired(what @ Expired::Cursor) => (Code::CursorExpired, expired(*what)),
+        Refusal::Expired(what) => (Code::Expired, expired(*what)),
+        Refusal::PreconditionFailed => {
+            (Code::PreconditionFailed, "It has changed since you read it.")
+        }
+        Refusal::ChunksGone { .. } | Refusal::WriterClosed => {
+            (Code::Unavailable, "The upload was interrupted on the server; send it again.")
+        }
+        Refusal::NotFound(_)
+        | Refusal::Invalid { .. }
+        | Refusal::QuotaExceeded { .. }
+        | Refusal::ChunksMissing { .. }
+        | Refusal::VersionConflict { .. }
+        | Refusal::ScopeMissing(_)
+        | Refusal::FileTooLarge { .. }
+        | Refusal::ChecksumMismatch
+        | Refusal::KeyReused => (Code::Internal, "The server has no words for this refusal."),
+    }
 }
 
 const fn expired(what: Expired) -> &'static str {
