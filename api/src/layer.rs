@@ -23,7 +23,7 @@ use crate::state::ApiState;
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
-/// Whose request it is, once somebody has found out: put in before the handler runs, and read after.
+/// Whose request it is, once somebody has found out: put in before the handler runs, read after.
 #[derive(Debug, Clone, Default)]
 pub struct Whose(Arc<OnceLock<TenantId>>);
 
@@ -144,7 +144,8 @@ fn render(mut response: Response, method: &Method, id: &str, tenant: Option<Tena
     Response::from_parts(parts, body)
 }
 
-/// What the router says without asking us, in our form. Pages and OAuth's refusals stay as they are.
+/// What the router says without asking us, in our form. Pages and OAuth's refusals stay as they
+/// are.
 fn framework_error(response: &Response) -> Option<ApiError> {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if kind.is_some_and(|kind| !kind.starts_with("text/plain")) {

@@ -6,9 +6,9 @@
 //! and [`metrics::router`] what a Prometheus reads.
 //!
 //! A handler takes, asks and answers: the shapes are those of `api-types`, the asking is
-//! `api-ops`'s, and [`present`] turns rows into shapes. A route is its specification: handler, path,
-//! parameters and documentation are registered together, and `deploy/openapi.json` is what comes of
-//! that.
+//! `api-ops`'s, and [`present`] turns rows into shapes. A route is its specification: handler,
+//! path, parameters and documentation are registered together, and `deploy/openapi.json` is what
+//! comes of that.
 //!
 //! Never here: Raft, the chunk store, a transport of the cluster; rules about files, names, quotas
 //! or permissions.

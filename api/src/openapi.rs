@@ -1,5 +1,5 @@
-//! What the OpenAPI document says beside its operations: what the API is, how callers prove who they
-//! are, and how refusals look.
+//! What the OpenAPI document says beside its operations: what the API is, how callers prove who
+//! they are, and how refusals look.
 
 use std::sync::LazyLock;
 
@@ -73,6 +73,14 @@ pub(crate) fn complete(document: &mut OpenApi) {
                 ("503", secured),
                 ("default", true),
             ];
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    // The standard wants a word on each.
+                    "What was asked for.".clone_into(&mut response.description);
+                }
+            }
             for (status, _) in statuses.into_iter().filter(|(_, applies)| *applies) {
                 let refusal = RefOr::Ref(Ref::from_response_name(REFUSAL));
                 operation.responses.responses.entry(status.to_owned()).or_insert(refusal);

@@ -19,7 +19,8 @@ button{font:inherit;margin:1.2rem .6rem 0 0;padding:.4rem 1.2rem}\
 code,pre{font:14px/1.4 ui-monospace,monospace}\
 pre{overflow:auto;border:1px solid #8884;padding:.6rem}\
 .wrong{border-left:4px solid #c33;padding-left:.8rem}\
-table{border-collapse:collapse}td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}\
+table{border-collapse:collapse}\
+td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}\
 summary{cursor:pointer}summary b{display:inline-block;min-width:4.5rem}";
 
 /// Text as HTML shows it, also inside quoted attributes.

@@ -103,7 +103,8 @@ pub(super) const CREDENTIALS: &str = "\
 <label for=\"email\">E-mail</label>\
 <input id=\"email\" name=\"email\" type=\"email\" autocomplete=\"username\" required autofocus>\
 <label for=\"password\">Password</label>\
-<input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>";
+<input id=\"password\" name=\"password\" type=\"password\" \
+autocomplete=\"current-password\" required>";
 
 /// Whose browser this is.
 pub(super) async fn session_of(

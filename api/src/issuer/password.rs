@@ -1,4 +1,4 @@
-//! Passwords: hashed by argon2id off the threads that serve requests, and not to be guessed in bulk.
+//! Passwords: hashed by argon2id, off the threads that serve requests, and hard to guess in bulk.
 
 use std::ops::ControlFlow;
 

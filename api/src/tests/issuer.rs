@@ -1,4 +1,4 @@
-//! The built-in issuer: browsers, codes, devices, refresh tokens, passwords; and the private socket.
+//! The built-in issuer: browsers, codes, devices, refresh tokens, passwords; the private socket.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! The specification itself: checked in, complete, and no route in it without a word on who may call.
+//! The specification itself: checked in, complete, no route in it without a word on who may call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,7 +207,8 @@ fn the_metrics_listener_counts_by_route_and_not_by_address() {
         let listener = crate::metrics::router(fixture.state.clone());
         let request = http::Request::get("/metrics").body(Body::empty()).expect("a request");
         let text = crate::fixture::answer(listener, request).await.expect(200).text();
-        let line = "scaidrive_requests_total{method=\"GET\",path=\"/api/v1/shares/{id}\",status=\"404\"} 1";
+        let line = "scaidrive_requests_total{method=\"GET\",path=\"/api/v1/shares/{id}\",\
+                    status=\"404\"} 1";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("scaidrive_raft_is_leader 1") && text.ends_with("# EOF\n"), "{text}");
         assert!(!text.contains(&id.to_string()));

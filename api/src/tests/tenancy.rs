@@ -16,7 +16,8 @@ fn a_share_is_made_opened_and_closed_again() {
         let id = share.json()["id"].as_str().expect("an id").to_owned();
         let path = format!("/shares/{id}");
         fixture.get(&bob, &path).await.expect(404);
-        let member = json!({"principal_type": "user", "principal_id": fixture.bob.to_string(), "role": "reader"});
+        let member = json!({"principal_type": "user",
+            "principal_id": fixture.bob.to_string(), "role": "reader"});
         let members = format!("{path}/members");
         fixture.call("POST", &bob, &members, Some(member.clone())).await.expect(404);
         fixture.call("POST", &ann, &members, Some(member.clone())).await.expect(201);

@@ -102,7 +102,9 @@ async fn get_auth_callback(asks: Result<Asks<CallbackQuery>, ApiError>) -> Respo
 #[utoipa::path(post, path = "/auth/token", tag = "sign-in", security(()),
     request_body(
         description = "RFC 6749, 4.1.3 and 6; RFC 7636; RFC 8628, 3.4.",
-        content((TokenRequest = "application/x-www-form-urlencoded"), (TokenRequest = "application/json"))),
+        content(
+            (TokenRequest = "application/x-www-form-urlencoded"),
+            (TokenRequest = "application/json"))),
     responses(
         (status = 200, description = "Tokens.", body = Tokens),
         (status = 400, description = "The issuer refuses.", body = TokenRefusal),
