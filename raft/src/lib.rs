@@ -1,9 +1,9 @@
 //! Gets commands agreed, applied in order, and read consistently.
 //!
-//! [`Raft`] is one node's part of the agreement: [`Raft::propose`] has a command agreed and applied,
-//! [`Raft::query`] reads the tables. Behind it stand openraft, a log and tables of our own on the
-//! world's drives, and messages of our own between the nodes. openraft is known in this package
-//! alone, and nothing it encodes is stored or sent.
+//! [`Raft`] is one node's part of the agreement: [`Raft::propose`] has a command agreed and
+//! applied, [`Raft::query`] reads the tables. Behind it stand openraft, a log and tables of our own
+//! on the world's drives, and messages of our own between the nodes. openraft is known in this
+//! package alone, and nothing it encodes is stored or sent.
 //!
 //! - A write is acknowledged once the log holds it durably, on most voters, and it was applied.
 //! - A restarted node never resumes as leader: see [`log`].

@@ -1,7 +1,7 @@
 //! Reads that show everything acknowledged before they began, on any node.
 //!
-//! The leader says up to which entry that is, once it made sure that it still leads; this node waits
-//! until it has applied that far. One such question serves all reads that wait for it.
+//! The leader says up to which entry that is, once it made sure that it still leads; this node
+//! waits until it has applied that far. One such question serves all reads that wait for it.
 
 use std::sync::Weak;
 

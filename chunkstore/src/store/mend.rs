@@ -187,7 +187,7 @@ impl Inner {
         Some((at, held.print, held.slot))
     }
 
-    /// Ends shards that lie where they were seen, and that others stand in for now.
+    /// Ends shards that lie where they were seen, and whose place others have taken.
     fn drop_shards(
         &self,
         superfluous: &[(usize, Print, Slot)],

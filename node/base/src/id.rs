@@ -153,7 +153,8 @@ ids! {
 
 /// A device: `dev_` and what the client chose, at most 64 bytes of `[A-Za-z0-9._-]` in all.
 ///
-/// The one id that is not made here: a sync client names itself, so that it finds its cursors again.
+/// The one id that is not made here: a sync client names itself, so that it finds its cursors
+/// again.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct DeviceId(String);
 

@@ -1,9 +1,9 @@
 //! References: which chunks are needed, and by how many.
 //!
-//! A chunk's count says how often manifests (sealed, or of an open session) and inline versions name
-//! it. It may only err high: a count that falls below what is really there loses bytes. At zero the
-//! chunk is condemned, and any new reference takes that back; only [`reap`](super::upkeep) removes
-//! it. A wanted chunk of a session has no reference of that session until it comes.
+//! A chunk's count says how often manifests (sealed, or of an open session) and inline versions
+//! name it. It may only err high: a count that falls below what is really there loses bytes. At
+//! zero the chunk is condemned, and any new reference takes that back; only [`reap`](super::upkeep)
+//! removes it. A wanted chunk of a session has no reference of that session until it comes.
 //!
 //! A chunk that is written is taken up under the generation it was written with, once: a copy that
 //! comes second is superfluous, and a generation that was reaped, or was told to be superfluous,

@@ -1,4 +1,5 @@
-//! What is known of chunks: for writers, for readers, and for drives that look for what is left over.
+//! What is known of chunks: for writers, for readers, and for drives that look for what is left
+//! over.
 
 use std::ops::ControlFlow;
 

@@ -11,7 +11,8 @@ tables! {
     ShareChunks(71, "share_chunks"): (TenantId, ShareId, Sha256) => u64;
     /// Chunks without a reference, by the log index at which they lost the last.
     Condemned(72, "condemned"): (u64, TenantId, Sha256) => ();
-    /// Chunks that are gone from the tables, by the log index of their reaping: drives delete these.
+    /// Chunks that are gone from the tables, by the log index of their reaping: drives delete
+    /// these.
     Reaped(73, "reaped"): (u64, TenantId, Sha256, Generation) => Timestamp;
     /// Generations that no commit may name any more though their writer is open: drives have
     /// deleted them, or may at any time. Without this a commit that comes twice could take up

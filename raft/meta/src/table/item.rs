@@ -10,8 +10,8 @@ use super::tables;
 
 tables! {
     Items(30, "items"): (TenantId, ItemId) => Item;
-    /// What lies in a folder, by folded name: the order of a listing, and what keeps siblings apart.
-    /// Trashed items are not in it.
+    /// What lies in a folder, by folded name: the order of a listing, and what keeps siblings
+    /// apart. Trashed items are not in it.
     Children(31, "children"): (TenantId, ShareId, Parent, String) => Child;
     /// By number, oldest first.
     Versions(32, "versions"): (TenantId, FileId, u32) => Version;

@@ -15,8 +15,8 @@ tables! {
     Wants(61, "wants"): (TenantId, UploadId, Sha256) => Want;
     /// Write ids that are open, by their agreed number. A number that is not here is closed.
     Writers(62, "writers"): (u64,) => Writer;
-    /// When a session is to be looked at next: to expire it, or to forget one that has ended. It may
-    /// have been active meanwhile; then the row moves on.
+    /// When a session is to be looked at next: to expire it, or to forget one that has ended. It
+    /// may have been active meanwhile; then the row moves on.
     UploadsDue(63, "uploads_due"): (Timestamp, TenantId, UploadId) => ();
     /// Manifests that nobody holds any more, with the wants of a session that gave up: to be
     /// released page by page.

@@ -1,8 +1,8 @@
 //! Quotas: what counts, against which limits, and who sets them.
 //!
-//! Logical bytes count: each version whole, old ones, trashed ones and the content of conflicts too,
-//! at every level at once: the share, the group that owns it, the item's owner, the tenant, the
-//! partner. A write that would pass a limit of any of them is refused whole.
+//! Logical bytes count: each version whole, old ones, trashed ones and the content of conflicts
+//! too, at every level at once: the share, the group that owns it, the item's owner, the tenant,
+//! the partner. A write that would pass a limit of any of them is refused whole.
 
 #[cfg(test)]
 mod tests;

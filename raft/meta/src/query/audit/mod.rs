@@ -1,9 +1,9 @@
 //! Everything that is kept as a count or an index, recomputed from what it is a count of.
 //!
-//! Counts and indexes are kept step by step, so that a commit is small; here they are made anew from
-//! the rows they follow from, and compared. Nothing should differ, ever. It costs as much as there
-//! is, in time and in memory, and is asked for by operators, by `recalculate`, and by every test
-//! that changes rows at random.
+//! Counts and indexes are kept step by step, so that a commit is small; here they are made anew
+//! from the rows they follow from, and compared. Nothing should differ, ever. It costs as much as
+//! there is, in time and in memory, and is asked for by operators, by `recalculate`, and by every
+//! test that changes rows at random.
 
 mod books;
 mod bytes;

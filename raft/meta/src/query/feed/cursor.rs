@@ -1,7 +1,8 @@
 //! Cursors: how far somebody has come in a stream of changes, as an opaque text.
 //!
 //! ```text
-//! version (1) │ stream (1) │ tenant (16) │ share, or zeros (16) │ incarnation (8) │ position (8) │ seal (16)
+//! version (1) │ stream (1) │ tenant (16) │ share, or zeros (16)
+//!             │ incarnation (8) │ position (8) │ seal (16)
 //! ```
 //!
 //! in hex. The seal is a keyed BLAKE3 of what is before it, with a key that only the cluster has: a

@@ -1,8 +1,8 @@
 //! The change log as each reader may follow it.
 //!
 //! One row of the log is at most one change for a reader ([`tell`]), so that a cursor that names a
-//! row neither skips nor repeats. Rows are judged by the permissions in force now. A poll that finds
-//! nothing new reads the share, its feed and the caller, however large the share.
+//! row neither skips nor repeats. Rows are judged by the permissions in force now. A poll that
+//! finds nothing new reads the share, its feed and the caller, however large the share.
 
 mod cursor;
 mod sight;

@@ -5,13 +5,14 @@
 //! follows takes the rows in order:
 //!
 //! - `deleted` drops a thing and all that is known below it;
-//! - `subtree` puts what the snapshot of the folder says in the place of all that is known below it,
-//!   and so does any row about a folder that is not known; the folder itself is where the row says;
+//! - `subtree` puts what the snapshot of the folder says in the place of all that is known below
+//!   it, and so does any row about a folder that is not known; the folder itself is where the row
+//!   says;
 //! - a thing in a folder that is not known is asked for: what is not there is dropped, and what is
 //!   there is taken as it is now;
-//! - `subtree` about the share, or with `deleted`, puts the snapshot of the share in the place of all
-//!   that is known of it: where closed folders lie between what is seen, nobody but the server knows
-//!   what lies below what. Where it is refused, nothing is seen of the share any more.
+//! - `subtree` about the share, or with `deleted`, puts the snapshot of the share in the place of
+//!   all that is known of it: where closed folders lie between what is seen, nobody but the server
+//!   knows what lies below what. Where it is refused, nothing is seen of the share any more.
 //!
 //! Of folders that are closed to the reader not even an id is told.
 
@@ -143,8 +144,8 @@ fn as_written(row: Row<'_>, now: View, subtree: bool) -> Option<How> {
     }
 }
 
-/// The difference that a change of rights, or of a folder's place, makes. `has_listed`: folders with
-/// lists of their own lie below, so that more may change than what is known to lie there.
+/// The difference that a change of rights, or of a folder's place, makes. `has_listed`: folders
+/// with lists of their own lie below, so that more may change than what is known to lie there.
 fn difference(
     (was, now): (View, View),
     kind: ChangeKind,
