@@ -10,10 +10,10 @@ mod token;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use api_ops::Ops;
 use api_ops::meta::command::People;
-use api_ops::meta::table::people::{UserStatus, Users, UsersBySubject};
-use api_ops::meta::{Answer, Command, Scopes, UserCaller, table};
+use api_ops::meta::table::people::UsersBySubject;
+use api_ops::meta::{Answer, Command, Refusal, Scopes, UserCaller, query, table};
+use api_ops::{OpError, Ops};
 use api_types::v1::error::ErrorCode;
 use node_base::{Duration, Sha256, TenantId, Timestamp, UserId};
 use node_world::World;
@@ -85,15 +85,16 @@ impl Authenticator {
                 believed
             }
         };
-        self.check_status(&believed).await?;
-        Ok(UserCaller {
+        let caller = UserCaller {
             tenant: believed.tenant,
             user: believed.user,
             scopes: believed.scopes,
             service_account: believed.actor,
             ip: None,
             user_agent: None,
-        })
+        };
+        self.check_status(&caller).await?;
+        Ok(caller)
     }
 
     fn remembered(&self, key: Sha256, now: Timestamp) -> Option<Believed> {
@@ -168,24 +169,27 @@ impl Authenticator {
         let email = claims.text(&settings.claims.email).unwrap_or_default().to_owned();
         let name = claims.text(&settings.claims.name).unwrap_or(&email).to_owned();
         let provision = People::Provision { tenant, issuer, subject, email, name };
-        match self.ops.agree_as_node(Command::People(provision)).await? {
-            Answer::User { user, .. } => Ok(user),
-            _ => Err(ApiError::new(ErrorCode::Unavailable, "The user could not be made.")),
+        match self.ops.agree_as_node(Command::People(provision)).await {
+            Ok(Answer::User { user, .. }) => Ok(user),
+            Err(OpError::Refused(refusal)) if refusal != Refusal::Suspended => {
+                let sentence = format!("The token's user cannot be made here: {refusal}.");
+                Err(ApiError::new(ErrorCode::PermissionDenied, sentence))
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(ApiError::new(ErrorCode::Unavailable, "The user could not be made.")),
         }
     }
 
-    /// A suspension ends everything at once, however long the token lives.
-    async fn check_status(&self, believed: &Believed) -> Result<(), ApiError> {
-        let key = (believed.tenant, believed.user);
-        let user = self.ops.look(move |tables| table::get::<Users>(tables, &key)).await?;
-        match user.map(|user| user.status) {
-            Some(UserStatus::Active | UserStatus::Pending) => Ok(()),
-            Some(UserStatus::Suspended | UserStatus::Inactive) => {
-                Err(ApiError::new(ErrorCode::AuthzUserSuspended, "Your account is suspended."))
-            }
-            Some(UserStatus::Deleted) | None => {
+    /// A suspension, of the user or of its tenant, ends everything at once, however long the token
+    /// lives.
+    async fn check_status(&self, caller: &UserCaller) -> Result<(), ApiError> {
+        let who = caller.clone();
+        match self.ops.look(move |tables| query::people::admit(tables, &who)).await? {
+            Ok(()) => Ok(()),
+            Err(Refusal::NotFound(_)) => {
                 Err(ApiError::new(ErrorCode::AuthTokenInvalid, "The token's user is gone."))
             }
+            Err(refusal) => Err(refusal.into()),
         }
     }
 }

@@ -144,6 +144,18 @@ fn a_subject_becomes_a_user_at_first_sight_and_stays_the_same() {
 }
 
 #[test]
+fn a_subject_that_cannot_become_a_user_is_told_so() {
+    run(async |_, fixture, provider| {
+        provider.publish("a", EC, Algorithm::ES256);
+        for change in [json!({"mail": "ann@example.com"}), json!({"mail": "nonsense"})] {
+            let token = token(&fixture, "a", EC, Algorithm::ES256, &change);
+            let reply = fixture.get(&token, "/users/me").await.expect(403);
+            assert_eq!(reply.code(), "PERMISSION_DENIED", "{change}");
+        }
+    });
+}
+
+#[test]
 fn unknown_keys_are_asked_for_at_once_but_not_at_every_request() {
     run(async |sim, fixture, provider| {
         provider.publish("a", EC, Algorithm::ES256);
