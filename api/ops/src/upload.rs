@@ -135,8 +135,8 @@ impl Ops {
         }
     }
 
-    /// Makes the file of a session's chunks. `declared` is the whole file's SHA-256, where the caller
-    /// gives it only now.
+    /// Makes the file of a session's chunks. `declared` is the whole file's SHA-256, where the
+    /// caller gives it only now.
     ///
     /// # Errors
     /// The refusal, or why nothing could be agreed.

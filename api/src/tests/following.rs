@@ -88,9 +88,10 @@ fn a_device_registers_applies_a_tree_and_says_how_far_it_is() {
         let apply = json!({
             "device_id": "dev_laptop", "share_id": desk.share,
             "changes": [
-                {"client_ref": "1", "resource_type": "folder", "change_type": "created", "name": "a"},
-                {"client_ref": "2", "resource_type": "folder", "change_type": "created", "name": "b",
-                 "parent_ref": "1"},
+                {"client_ref": "1", "resource_type": "folder", "change_type": "created",
+                 "name": "a"},
+                {"client_ref": "2", "resource_type": "folder", "change_type": "created",
+                 "name": "b", "parent_ref": "1"},
                 {"client_ref": "3", "resource_type": "file", "change_type": "created",
                  "name": "n.txt", "parent_ref": "2", "upload_session_id": session},
                 {"client_ref": "4", "resource_type": "folder", "change_type": "created",
@@ -124,5 +125,55 @@ fn a_device_registers_applies_a_tree_and_says_how_far_it_is() {
         desk.post("/uploads", json!({
             "share_id": desk.share, "file_name": "n", "file_size": 4, "chunks": [declared(b"note")],
         })).await.expect(201);
+    });
+}
+
+/// Has a device make a file of two chunks, of which it says that their hash is `told`.
+async fn applied(desk: &Desk, name: &str, told: Option<&[u8]>) -> String {
+    let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+    desk.post("/sync/devices", device).await.expect(201);
+    let body = json!({
+        "share_id": desk.share, "file_name": name, "file_size": 6,
+        "chunks": [declared(b"abc"), declared(b"def")],
+        "checksum_sha256": told.map(|bytes| node_base::sha256(bytes).to_string()),
+    });
+    let session = text(&desk.post("/uploads", body).await.expect(201).json()["session_id"]);
+    // The second file's chunks are there by then.
+    desk.chunk(&session, "0", b"abc").await.expect(200);
+    desk.chunk(&session, "1", b"def").await.expect(200);
+    let apply = json!({
+        "device_id": "dev_laptop", "share_id": desk.share,
+        "changes": [{"client_ref": "1", "resource_type": "file", "change_type": "created",
+                     "name": name, "upload_session_id": session}],
+    });
+    let told = desk.post("/sync/apply", apply).await.expect(200).json();
+    assert_eq!(told["results"][0]["resource"]["checksum_status"], "pending", "{told}");
+    text(&told["results"][0]["resource"]["id"])
+}
+
+#[test]
+fn checksums_that_nobody_waited_for_are_computed_by_and_by() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let files = [
+            (applied(&desk, "unsaid", None).await, "verified"),
+            (applied(&desk, "right", Some(b"abcdef")).await, "verified"),
+            (applied(&desk, "wrong", Some(b"else")).await, "mismatch"),
+        ];
+        let ops = &desk.fixture.state.ops;
+        let background = api_ops::Background::start(ops, api_ops::BackgroundSettings::default());
+        desk.fixture.world.sleep(node_base::Duration::from_secs(60)).await;
+        background.stop();
+        let sum = json!(node_base::sha256(b"abcdef").to_string());
+        for (file, status) in files {
+            let file = desk.get(&format!("/files/{file}")).await.expect(200).json();
+            assert_eq!(
+                (&file["checksum_status"], &file["checksum_sha256"]),
+                (&json!(status), &sum)
+            );
+        }
+        let root = desk.fixture.token(desk.fixture.root).await;
+        let events = desk.fixture.get(&root, "/enterprise/audit/events").await.expect(200);
+        assert!(events.text().contains("file.checksum_mismatch"), "{}", events.text());
     });
 }

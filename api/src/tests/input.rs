@@ -135,6 +135,64 @@ fn sessions_that_cannot_be_opened_or_are_not_ones_own() {
     });
 }
 
+/// A form of parts, each a name, perhaps with a file's name, and a content.
+fn form(parts: &[(&str, &str)]) -> Bytes {
+    let part = |(name, content): &(&str, &str)| {
+        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
+    };
+    let parts: String = parts.iter().map(part).collect();
+    format!("{parts}--b--\r\n").into()
+}
+
+#[test]
+fn forms_that_bring_no_file() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let kind = "multipart/form-data; boundary=b";
+        let share = desk.share.as_str();
+        let nowhere = node_base::ShareId::from(7).to_string();
+        for (parts, status, code) in [
+            (vec![], 422, "VALIDATION"),
+            (vec![("share_id", share)], 422, "VALIDATION"),
+            (vec![("file", "x"), ("share_id", share)], 422, "VALIDATION"),
+            (vec![("share_id", share), ("file", "x")], 422, "VALIDATION"),
+            (vec![("share_id", "no"), ("name", "a"), ("file", "x")], 422, "VALIDATION"),
+            (vec![("share_id", &nowhere), ("name", "a"), ("file", "x")], 404, "NOT_FOUND"),
+            (vec![("share_id", share), ("name", "a/b"), ("file", "x")], 422, "VALIDATION"),
+            (
+                vec![("share_id", share), ("client_modified_at", "noon"), ("file", "x")],
+                422,
+                "VALIDATION",
+            ),
+        ] {
+            refused(desk.send("POST", "/files", kind, form(&parts)).await, status, code);
+        }
+        let torn = Bytes::from("--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nab");
+        let reply = desk.send("POST", "/files", kind, torn.clone()).await;
+        assert!(matches!(reply.status.as_u16(), 400 | 422), "{}", reply.text());
+        refused(
+            desk.send("POST", "/files", "text/plain", torn).await,
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        );
+        let batch = format!("/files/batch?share_id={share}");
+        let item = r#"[{"client_ref": "1", "path": "a"}]"#;
+        for (parts, status, code) in [
+            (vec![], 422, "VALIDATION"),
+            (vec![("items", "[]")], 422, "VALIDATION"),
+            (vec![("items", "[{")], 400, "BAD_REQUEST"),
+            (vec![("items", "[{\"path\": 7}]")], 422, "VALIDATION"),
+            (vec![("content", "x"), ("items", item)], 422, "VALIDATION"),
+            (vec![("items", item)], 422, "VALIDATION"),
+            (vec![("items", item), ("content", "x"), ("content", "y")], 422, "VALIDATION"),
+        ] {
+            refused(desk.send("POST", &batch, kind, form(&parts)).await, status, code);
+        }
+        let list = format!("/folders/root/children?share_id={share}");
+        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 0);
+    });
+}
+
 #[test]
 fn names_that_are_none() {
     run(|fixture| async move {

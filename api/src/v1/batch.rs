@@ -46,7 +46,8 @@ struct BatchForm {
 /// A first part `items` tells the files in JSON; then come their contents, in that order. Each file
 /// has its own result; one commit takes all of them.
 #[utoipa::path(
-    post, path = "/files/batch", operation_id = "create_files", tag = "uploads", params(FileBatchQuery),
+    post, path = "/files/batch", operation_id = "create_files",
+    tag = "uploads", params(FileBatchQuery),
     request_body(content = BatchForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "As it is now.", body = BatchResults)),
 )]

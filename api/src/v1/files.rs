@@ -46,7 +46,8 @@ fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<File>>>
 
 /// Show a file
 #[utoipa::path(
-    get, path = "/files/{id}", operation_id = "get_file", tag = "files", params(("id" = String, Path)),
+    get, path = "/files/{id}", operation_id = "get_file",
+    tag = "files", params(("id" = String, Path)),
     responses((status = 200, description = "As it is now.", body = File)),
 )]
 async fn get(
@@ -165,7 +166,8 @@ pub(super) fn form_error(error: &axum::extract::multipart::MultipartError) -> Ap
 
 /// Change a file's metadata
 #[utoipa::path(
-    patch, path = "/files/{id}", operation_id = "patch_file", tag = "files", params(("id" = String, Path)),
+    patch, path = "/files/{id}", operation_id = "patch_file",
+    tag = "files", params(("id" = String, Path)),
     request_body = PatchFile,
     responses((status = 200, description = "As it is now.", body = File)),
 )]
@@ -198,7 +200,8 @@ pub(super) fn restore(is_deleted: Patch<bool>) -> Result<bool, ApiError> {
 
 /// Delete a file
 #[utoipa::path(
-    delete, path = "/files/{id}", operation_id = "delete_file", tag = "files", params(("id" = String, Path), DeleteQuery),
+    delete, path = "/files/{id}", operation_id = "delete_file",
+    tag = "files", params(("id" = String, Path), DeleteQuery),
     responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
@@ -216,7 +219,8 @@ async fn delete(
 
 /// Copy a file; no bytes move
 #[utoipa::path(
-    post, path = "/files/{id}/copy", operation_id = "copy_file", tag = "files", params(("id" = String, Path)),
+    post, path = "/files/{id}/copy", operation_id = "copy_file",
+    tag = "files", params(("id" = String, Path)),
     request_body = Target,
     responses((status = 201, description = "Made.", body = File)),
 )]
@@ -234,7 +238,8 @@ async fn copy(
 
 /// Move a file; it keeps its id
 #[utoipa::path(
-    post, path = "/files/{id}/move", operation_id = "move_file", tag = "files", params(("id" = String, Path)),
+    post, path = "/files/{id}/move", operation_id = "move_file",
+    tag = "files", params(("id" = String, Path)),
     request_body = Target,
     responses((status = 200, description = "As it is now.", body = File)),
 )]

@@ -45,7 +45,8 @@ fn made(tenant: TenantId, view: &ItemView) -> CreatedAs<Tagged<Json<Seen<Folder>
 
 /// Show a folder
 #[utoipa::path(
-    get, path = "/folders/{id}", operation_id = "get_folder", tag = "folders", params(("id" = String, Path)),
+    get, path = "/folders/{id}", operation_id = "get_folder",
+    tag = "folders", params(("id" = String, Path)),
     responses((status = 200, description = "As it is now.", body = Folder)),
 )]
 async fn get(
@@ -106,7 +107,8 @@ async fn children(
 
 /// Make a folder
 #[utoipa::path(
-    post, path = "/folders", operation_id = "create_folder", tag = "folders", request_body = CreateFolder,
+    post, path = "/folders", operation_id = "create_folder",
+    tag = "folders", request_body = CreateFolder,
     responses((status = 201, description = "Made.", body = Folder)),
 )]
 async fn create(
@@ -123,7 +125,8 @@ async fn create(
 
 /// Rename or restore a folder
 #[utoipa::path(
-    patch, path = "/folders/{id}", operation_id = "patch_folder", tag = "folders", params(("id" = String, Path)),
+    patch, path = "/folders/{id}", operation_id = "patch_folder",
+    tag = "folders", params(("id" = String, Path)),
     request_body = PatchFolder,
     responses((status = 200, description = "As it is now.", body = Folder)),
 )]
@@ -145,7 +148,8 @@ async fn patch(
 
 /// Delete a folder and all that is in it
 #[utoipa::path(
-    delete, path = "/folders/{id}", operation_id = "delete_folder", tag = "folders", params(("id" = String, Path), DeleteQuery),
+    delete, path = "/folders/{id}", operation_id = "delete_folder",
+    tag = "folders", params(("id" = String, Path), DeleteQuery),
     responses((status = 204, description = "It is gone.")),
 )]
 async fn delete(
@@ -163,7 +167,8 @@ async fn delete(
 
 /// Copy a folder and all that is in it; no bytes move
 #[utoipa::path(
-    post, path = "/folders/{id}/copy", operation_id = "copy_folder", tag = "folders", params(("id" = String, Path)),
+    post, path = "/folders/{id}/copy", operation_id = "copy_folder",
+    tag = "folders", params(("id" = String, Path)),
     request_body = Target,
     responses((status = 201, description = "Made.", body = Folder)),
 )]
@@ -181,7 +186,8 @@ async fn copy(
 
 /// Move a folder; it and all that is in it keep their ids
 #[utoipa::path(
-    post, path = "/folders/{id}/move", operation_id = "move_folder", tag = "folders", params(("id" = String, Path)),
+    post, path = "/folders/{id}/move", operation_id = "move_folder",
+    tag = "folders", params(("id" = String, Path)),
     request_body = Target,
     responses((status = 200, description = "As it is now.", body = Folder)),
 )]

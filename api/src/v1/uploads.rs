@@ -48,7 +48,8 @@ const MISSING_MAX: usize = 100_000;
 ///
 /// With `chunks` the file is cut by content and each chunk is declared; the answer names those to
 /// send. Without, it is cut in pieces of `chunk_size`.
-#[utoipa::path(post, path = "/uploads", operation_id = "create_upload", tag = "uploads", request_body = CreateUpload, responses(
+#[utoipa::path(post, path = "/uploads", operation_id = "create_upload",
+tag = "uploads", request_body = CreateUpload, responses(
     (status = 201, description = "Made.", body = Upload)
 ))]
 async fn create(
@@ -114,7 +115,8 @@ fn upload_id(text: &str) -> Result<UploadId, ApiError> {
 
 /// Declare more chunks of a session
 #[utoipa::path(
-    post, path = "/uploads/{id}/chunks", operation_id = "declare_chunks", tag = "uploads", request_body = DeclareChunks,
+    post, path = "/uploads/{id}/chunks", operation_id = "declare_chunks",
+    tag = "uploads", request_body = DeclareChunks,
     params(("id" = String, Path)),
     responses((status = 200, description = "As it is now.", body = DeclaredChunks)),
 )]
@@ -132,7 +134,8 @@ async fn declare(
 
 /// Say where a session stands
 #[utoipa::path(
-    get, path = "/uploads/{id}", operation_id = "get_upload", tag = "uploads", params(("id" = String, Path)),
+    get, path = "/uploads/{id}", operation_id = "get_upload",
+    tag = "uploads", params(("id" = String, Path)),
     responses((status = 200, description = "As it is now.", body = UploadState)),
 )]
 async fn state(
@@ -168,7 +171,8 @@ async fn state(
 
 /// Give a session up
 #[utoipa::path(
-    delete, path = "/uploads/{id}", operation_id = "abort_upload", tag = "uploads", params(("id" = String, Path)),
+    delete, path = "/uploads/{id}", operation_id = "abort_upload",
+    tag = "uploads", params(("id" = String, Path)),
     responses((status = 204, description = "It is gone.")),
 )]
 async fn abort(
@@ -229,7 +233,8 @@ async fn put_chunk(
 /// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
 /// little-endian.
 #[utoipa::path(
-    post, path = "/uploads/{id}/chunks/batch", operation_id = "put_chunk_batch", tag = "uploads", params(("id" = String, Path)),
+    post, path = "/uploads/{id}/chunks/batch", operation_id = "put_chunk_batch",
+    tag = "uploads", params(("id" = String, Path)),
     request_body(content_type = "application/octet-stream", description = "Framed chunks"),
     responses((status = 200, description = "As it is now.", body = ChunkResults)),
 )]
@@ -304,7 +309,8 @@ pub(super) fn item_error(refusal: Refusal) -> ItemError {
 
 /// Make the file of a session's chunks
 #[utoipa::path(
-    post, path = "/uploads/{id}/complete", operation_id = "complete_upload", tag = "uploads", params(("id" = String, Path)),
+    post, path = "/uploads/{id}/complete", operation_id = "complete_upload",
+    tag = "uploads", params(("id" = String, Path)),
     request_body(content = Option<CompleteUpload>),
     responses((status = 200, description = "As it is now.", body = CompletedUpload)),
 )]

@@ -47,7 +47,12 @@ struct Listener {
         EventsQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "From where on; absent: from now"),
     ),
-    responses((status = 200, description = "Events as they come.", content_type = "text/event-stream", body = DeviceEvent)),
+    responses((
+        status = 200,
+        description = "Events as they come.",
+        content_type = "text/event-stream",
+        body = DeviceEvent,
+    )),
 )]
 pub(super) async fn events(
     State(state): State<ApiState>,
