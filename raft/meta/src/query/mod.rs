@@ -3,20 +3,20 @@
 pub mod audit;
 pub mod audit_log;
 pub mod children;
+pub mod chunk;
 mod denied;
 pub mod feed;
-pub mod chunk;
 pub mod item;
 pub mod page;
+pub mod people;
 pub mod quota;
-pub mod version;
-pub mod trash;
+pub mod recent;
 pub mod snapshot;
 pub mod sync;
-pub mod recent;
+pub mod trash;
 pub mod upkeep;
 pub mod upload;
-pub mod people;
+pub mod version;
 
 pub use denied::Denied;
 pub mod identity;

@@ -158,11 +158,7 @@ pub fn conflicts(
 ///
 /// # Errors
 /// Refused when there is none of this id for the viewer.
-pub fn conflict(
-    tables: &dyn Reader,
-    viewer: &Viewer,
-    id: ConflictId,
-) -> Result<Conflict, Denied> {
+pub fn conflict(tables: &dyn Reader, viewer: &Viewer, id: ConflictId) -> Result<Conflict, Denied> {
     let missing = Refusal::NotFound(Noun::Conflict);
     let row = table::get::<Conflicts>(tables, &(viewer.tenant(), id))?.ok_or(missing.clone())?;
     let mask = Memo::new(viewer).mask(tables, row.item)?;

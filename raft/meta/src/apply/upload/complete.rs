@@ -33,11 +33,7 @@ pub(crate) struct Told {
     pub(crate) declared: Option<Sha256>,
 }
 
-pub(super) fn run(
-    step: &mut Step<'_>,
-    id: UploadId,
-    told: Told,
-) -> Result<Answer, Stop> {
+pub(super) fn run(step: &mut Step<'_>, id: UploadId, told: Told) -> Result<Answer, Stop> {
     let (tenant, upload) = session(step, id)?;
     match upload.state {
         UploadState::Completed { file, version, number } => {
@@ -170,11 +166,7 @@ pub(crate) fn finish(step: &mut Step<'_>, id: UploadId, state: UploadState) -> R
 }
 
 /// What is known of the file's own hash: a file of one chunk has it for free.
-fn checksum(
-    upload: &Upload,
-    told: Told,
-    content: &Content,
-) -> Result<Checksum, Refusal> {
+fn checksum(upload: &Upload, told: Told, content: &Content) -> Result<Checksum, Refusal> {
     let own = match content {
         Content::Inline(chunks) => match chunks.as_slice() {
             [] => Some(sha256(&[])),
