@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use node_base::{Generation, Sha256, ShareId, TenantId, UploadId, limits};
 use node_world::Task;
+use raft::Consistency;
+use raft_meta::access::Viewer;
 use raft_meta::command::{NewChunk, Received, UploadCommand};
 use raft_meta::outcome::{Expired, Invalid, Noun};
 use raft_meta::query::Denied;
@@ -62,6 +64,15 @@ struct Expected {
     share: ShareId,
     hash: Option<Sha256>,
     size: u32,
+}
+
+/// What was found out about a chunk before its bytes are looked at.
+struct Looked {
+    expected: Expected,
+    /// The tenant has it.
+    present: bool,
+    /// The caller may know that.
+    known: bool,
 }
 
 /// What a session expects at an index.
@@ -185,17 +196,8 @@ impl Ops {
         bytes: Bytes,
         declared: Option<Sha256>,
     ) -> Result<Taken, OpError> {
-        let who = (call.tenant(), call.caller.user);
-        let (expected, present, known) = self
-            .ask(call, move |tables, _| {
-                let expected = expected(tables, who, upload, index)?;
-                let hash = expected.hash.or(declared);
-                let Some(hash) = hash else { return Ok((expected, false, false)) };
-                let present = query::chunk::present(tables, who.0, hash)?.is_some();
-                let known = query::chunk::visible(tables, who.0, expected.share, hash)?.is_some();
-                Ok((expected, present, known))
-            })
-            .await?;
+        let Looked { expected, present, known } =
+            self.look_at(call, upload, index, declared).await?;
         if bytes.len() as u64 != u64::from(expected.size) {
             let size = u64::from(expected.size);
             return Err(Refusal::invalid(
@@ -219,6 +221,34 @@ impl Ops {
             }
         };
         Ok(Taken { chunk, known })
+    }
+
+    /// What a session expects at an index, and whether the chunk is here. What this node knows
+    /// mostly is enough; what it refuses is asked again of the whole cluster, where the session may
+    /// be newer.
+    async fn look_at(
+        &self,
+        call: &Call,
+        upload: UploadId,
+        index: u64,
+        declared: Option<Sha256>,
+    ) -> Result<Looked, OpError> {
+        let who = (call.tenant(), call.caller.user);
+        let question = move |tables: &dyn Reader, _: &Viewer| {
+            let expected = expected(tables, who, upload, index)?;
+            let hash = expected.hash.or(declared);
+            let Some(hash) = hash else {
+                return Ok(Looked { expected, present: false, known: false });
+            };
+            let present = query::chunk::present(tables, who.0, hash)?.is_some();
+            let known = query::chunk::visible(tables, who.0, expected.share, hash)?.is_some();
+            Ok(Looked { expected, present, known })
+        };
+        let here = Call { consistency: Consistency::Stale, ..call.clone() };
+        match self.ask(&here, question).await {
+            Err(OpError::Refused(_)) => self.ask(call, question).await,
+            looked => looked,
+        }
     }
 
     /// A chunk that is here already: its bytes must be what they are said to be all the same.
