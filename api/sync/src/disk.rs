@@ -198,6 +198,11 @@ impl Part {
         Ok(())
     }
 
+    /// Makes durable what was written so far.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Makes it `size` long, gives it its time and Unix bit and the permissions of what it
     /// replaces, and makes all that durable.
     pub(crate) fn finish(

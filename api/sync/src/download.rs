@@ -22,6 +22,8 @@ use crate::state::Chunk;
 /// Neighbouring chunks are asked for together, up to here.
 const RANGE_MAX: u64 = 8 << 20;
 const IN_FLIGHT: usize = 4;
+/// Ranges after which what has come is made durable.
+const FLUSH_AFTER: usize = 8;
 /// How often a range is asked for again when its connection breaks without a new chunk.
 const BREAKS_MAX: u32 = 5;
 
@@ -146,17 +148,28 @@ async fn fetch_large(
     let absent: u64 = missing.iter().map(|&at| u64::from(pieces[at].chunk.size)).sum();
     engine.bar.inc(wanted.size.saturating_sub(absent));
     let mut under_way = Vec::new();
-    for range in ranges(&pieces, &missing) {
+    let mut flushing = Vec::new();
+    for (number, range) in ranges(&pieces, &missing).into_iter().enumerate() {
         if under_way.len() >= IN_FLIGHT {
             ended(wanted, under_way.remove(0)).await?;
+        }
+        if number % FLUSH_AFTER == FLUSH_AFTER - 1 {
+            // While more is on its way, so that little is left to wait for at the end.
+            let task = flush(engine.clone(), Arc::clone(wanted));
+            flushing.push(engine.world.spawn(task));
         }
         let task = fetch_range(engine.clone(), Arc::clone(wanted), range);
         under_way.push(engine.world.spawn(task));
     }
-    for task in under_way {
+    for task in under_way.into_iter().chain(flushing) {
         ended(wanted, task).await?;
     }
     Ok(pieces.iter().map(|piece| piece.chunk).collect())
+}
+
+async fn flush(engine: Engine, wanted: Arc<Wanted>) -> Result<(), TransferError> {
+    let part = wanted.part.clone();
+    blocking(&engine, &wanted, "writing", move || Part::open(&part)?.sync()).await
 }
 
 async fn ended(
