@@ -109,7 +109,7 @@ pub enum SyncStatus {
     /// How it stands after the strategy has acted.
     Conflict {
         conflict: ConflictId,
-        row: Conflict,
+        row: Box<Conflict>,
         view: Option<ItemView>,
     },
     Rejected(Refusal),

@@ -14,7 +14,8 @@ tables! {
     /// The items of a share that have entries of their own or do not inherit: who must look closer
     /// than at the root looks at these.
     Listed(41, "listed"): (TenantId, ShareId, ItemId) => ();
-    /// The lists that name somebody. A row may outlive its list's item: who reads looks twice.
+    /// The lists that name somebody. They go with the row of their item, which may be marked for
+    /// removal long before: who reads looks twice.
     Named(42, "named"): (TenantId, Trustee, Target) => ();
 }
 

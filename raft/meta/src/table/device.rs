@@ -9,6 +9,8 @@ tables! {
     Devices(90, "devices"): (TenantId, UserId, DeviceId) => Device;
     DeviceCursors(91, "device_cursors"): (TenantId, UserId, DeviceId, ShareId) => DeviceCursor;
     Preferences(92, "preferences"): (TenantId, UserId, DeviceId, ShareId) => Preference;
+    /// The devices that have a cursor or a preference of a share.
+    ShareDevices(93, "share_devices"): (TenantId, ShareId, UserId, DeviceId) => ();
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

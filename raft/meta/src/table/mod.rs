@@ -156,17 +156,34 @@ pub fn scan_from<T: Table>(
     visit::<T>(|visitor| tables.scan(&key_bytes::<T>(from), &end, visitor), show)
 }
 
+/// Keys with their rows.
+pub type Rows<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
+
 /// All rows whose keys start with `prefix`. For prefixes under which a limit keeps rows few.
-pub fn all<T: Table>(
-    tables: &dyn Reader,
-    prefix: &impl Key,
-) -> Result<Vec<(T::Key, T::Row)>, TableError> {
+pub fn all<T: Table>(tables: &dyn Reader, prefix: &impl Key) -> Result<Rows<T>, TableError> {
     let mut rows = Vec::new();
     scan::<T>(tables, prefix, &mut |key, row| {
         rows.push((key, row));
         ControlFlow::Continue(())
     })?;
     Ok(rows)
+}
+
+/// The first keys that start with `prefix`, at most `limit`.
+pub(crate) fn some<T: Table>(
+    tables: &dyn Reader,
+    prefix: &impl Key,
+    limit: usize,
+) -> Result<Vec<T::Key>, TableError> {
+    let mut keys = Vec::new();
+    scan::<T>(tables, prefix, &mut |key, _| {
+        if keys.len() >= limit {
+            return ControlFlow::Break(());
+        }
+        keys.push(key);
+        ControlFlow::Continue(())
+    })?;
+    Ok(keys)
 }
 
 /// Declares tables: `Name(kind, "name"): Key => Row`.

@@ -21,6 +21,8 @@ tables! {
     /// The same the other way round.
     UserGroups(9, "user_groups"): (TenantId, UserId, GroupId) => ();
     Favorites(10, "favorites"): (TenantId, UserId, super::acl::Target) => Timestamp;
+    /// The same the other way round.
+    FavoredBy(11, "favored_by"): (TenantId, super::acl::Target, UserId) => ();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,10 +13,10 @@ use super::subtree::require_below;
 use super::sweep::{Sweep, sweep};
 use super::{trash, version};
 use crate::apply::quota::{self, Delta};
-use crate::apply::{Step, Stop, feed};
+use crate::apply::{Step, Stop, feed, people, permission};
 use crate::outcome::Refusal;
 use crate::table;
-use crate::table::acl::{Listed, Lists, Target};
+use crate::table::acl::Target;
 use crate::table::change::Turns;
 use crate::table::item::{Extents, Item, ItemId, ItemState, Items, Purges, TrashByAge};
 use crate::table::people::Tenants;
@@ -166,8 +166,14 @@ fn remove(
     item: &Item,
     limit: usize,
 ) -> Result<(usize, bool), Stop> {
+    let target = Target::Item(id);
+    let forgotten = people::user::forget_favorite(step, tenant, target, limit)?;
+    if forgotten == limit {
+        return Ok((forgotten, false));
+    }
+    let limit = limit - forgotten;
     let mut delta = Delta::default();
-    let mut rows = 1;
+    let mut rows = forgotten + 1;
     match id {
         ItemId::Folder(folder) => {
             delta.folders = -1;
@@ -177,7 +183,7 @@ fn remove(
             let dropped = version::drop_all(step, tenant, file, item, limit, &mut delta)?;
             if dropped == limit {
                 quota::charge(step, tenant, item.share, item.owner, delta)?;
-                return Ok((dropped, false));
+                return Ok((forgotten + dropped, false));
             }
             rows += dropped;
             delta.files = -1;
@@ -189,9 +195,8 @@ fn remove(
         ItemState::Trashed(trashed) => undiscard(step, tenant, id, item, trashed)?,
         ItemState::Purging => table::delete::<Purges>(step.tables, &(tenant, id))?,
     }
-    table::delete::<Listed>(step.tables, &(tenant, item.share, id))?;
-    table::delete::<Lists>(step.tables, &(tenant, Target::Item(id)))?;
-    table::delete::<Turns>(step.tables, &(tenant, item.share, Target::Item(id)))?;
+    permission::forget(step, tenant, item.share, target)?;
+    table::delete::<Turns>(step.tables, &(tenant, item.share, target))?;
     table::delete::<Items>(step.tables, &(tenant, id))?;
     Ok((rows, true))
 }

@@ -14,11 +14,12 @@ use crate::table::acl::Target;
 use crate::table::audit::Category;
 use crate::table::identity::{Password, Passwords};
 use crate::table::people::{
-    AdminRole, Favorites, Principal, ProvisioningSource, Tenants, User, UserGroups, UserStatus,
-    Users, UsersByEmail, UsersBySubject,
+    AdminRole, FavoredBy, Favorites, Principal, ProvisioningSource, Tenants, User, UserGroups,
+    UserStatus, Users, UsersByEmail, UsersBySubject,
 };
 use crate::table::share::PrincipalShares;
 use crate::table::{self};
+use crate::tables::TableError;
 
 /// An argon2id hash in PHC format is about a hundred bytes.
 const PHC_MAX: usize = 512;
@@ -316,8 +317,8 @@ pub(super) fn delete(step: &mut Step<'_>, user: UserId) -> Result<Answer, Stop> 
     for ((_, _, of), ()) in table::all::<PrincipalShares>(step.reader(), &(tenant, principal))? {
         share::drop_member(step, tenant, of, principal)?;
     }
-    for (key, _) in table::all::<Favorites>(step.reader(), &(tenant, user))? {
-        table::delete::<Favorites>(step.tables, &key)?;
+    for ((_, _, target), _) in table::all::<Favorites>(step.reader(), &(tenant, user))? {
+        drop_favorite(step, tenant, user, target)?;
     }
     row.status = UserStatus::Deleted;
     row.admin_role = None;
@@ -335,7 +336,7 @@ pub(super) fn set_favorite(
     let (tenant, user) = step.who()?;
     let key = (tenant, user, target);
     if !favorite {
-        table::delete::<Favorites>(step.tables, &key)?;
+        drop_favorite(step, tenant, user, target)?;
         return Ok(Answer::Done);
     }
     let chain = Chain::of_target(step.reader(), tenant, target)?;
@@ -349,5 +350,30 @@ pub(super) fn set_favorite(
         return Err(Refusal::invalid("resource_id", most).into());
     }
     table::put::<Favorites>(step.tables, &key, &step.now)?;
+    table::put::<FavoredBy>(step.tables, &(tenant, target, user), &())?;
     Ok(Answer::Done)
+}
+
+fn drop_favorite(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    user: UserId,
+    target: Target,
+) -> Result<(), TableError> {
+    table::delete::<Favorites>(step.tables, &(tenant, user, target))?;
+    table::delete::<FavoredBy>(step.tables, &(tenant, target, user))
+}
+
+/// What is removed for good is nobody's favorite, after at most `limit` of them; answers how many.
+pub(crate) fn forget_favorite(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    target: Target,
+    limit: usize,
+) -> Result<usize, TableError> {
+    let users = table::some::<FavoredBy>(step.reader(), &(tenant, target), limit)?;
+    for (_, _, user) in &users {
+        drop_favorite(step, tenant, *user, target)?;
+    }
+    Ok(users.len())
 }

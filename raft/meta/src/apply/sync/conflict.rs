@@ -101,7 +101,7 @@ pub(super) fn meet(
         row.resolved = Some(Resolved { at: step.now, by: user, strategy: batch.strategy });
         table::put::<Conflicts>(step.tables, &(tenant, id), &row)?;
     }
-    Ok(SyncStatus::Conflict { conflict: id, row, view })
+    Ok(SyncStatus::Conflict { conflict: id, row: Box::new(row), view })
 }
 
 /// A folder whose name a file has: nothing of it can be lost, so that either it gets another name,
@@ -132,7 +132,7 @@ fn folder(
         }
     }
     table::put::<Conflicts>(step.tables, &(tenant, id), &row)?;
-    Ok(SyncStatus::Conflict { conflict: id, row, view })
+    Ok(SyncStatus::Conflict { conflict: id, row: Box::new(row), view })
 }
 
 /// Decides an open conflict: for who may WRITE to what it is about.

@@ -10,7 +10,10 @@ use crate::query::Denied;
 use crate::query::feed::require_visible;
 use crate::table;
 use crate::table::change::ShareFeeds;
-use crate::table::device::{Device, DeviceCursor, DeviceCursors, Devices, Preference, Preferences};
+use crate::table::device::{
+    Device, DeviceCursor, DeviceCursors, Devices, Preference, Preferences, ShareDevices,
+};
+use crate::tables::TableError;
 
 /// Devices of one user.
 const DEVICES_MAX: usize = 1_000;
@@ -68,14 +71,41 @@ pub(super) fn remove(step: &mut Step<'_>, device: &DeviceId) -> Result<Answer, S
     let (tenant, user) = step.who()?;
     own(step, (tenant, user), device)?;
     let key = (tenant, user, device.clone());
-    for (key, _) in table::all::<DeviceCursors>(step.reader(), &key)? {
-        table::delete::<DeviceCursors>(step.tables, &key)?;
-    }
-    for (key, _) in table::all::<Preferences>(step.reader(), &key)? {
-        table::delete::<Preferences>(step.tables, &key)?;
+    let cursors = table::all::<DeviceCursors>(step.reader(), &key)?;
+    let preferences = table::all::<Preferences>(step.reader(), &key)?;
+    let keys = cursors.into_iter().map(|(key, _)| key);
+    for (.., share) in keys.chain(preferences.into_iter().map(|(key, _)| key)) {
+        forget(step, (tenant, share, user, device.clone()))?;
     }
     table::delete::<Devices>(step.tables, &key)?;
     Ok(Answer::Done)
+}
+
+/// A device's cursor and preference of a share.
+fn forget(
+    step: &mut Step<'_>,
+    listed: (TenantId, ShareId, UserId, DeviceId),
+) -> Result<(), TableError> {
+    table::delete::<ShareDevices>(step.tables, &listed)?;
+    let (tenant, share, user, device) = listed;
+    let key = (tenant, user, device, share);
+    table::delete::<DeviceCursors>(step.tables, &key)?;
+    table::delete::<Preferences>(step.tables, &key)
+}
+
+/// Forgets the cursors and preferences of a share that is removed for good, of at most `limit`
+/// devices; answers how many.
+pub(crate) fn forget_share(
+    step: &mut Step<'_>,
+    key: (TenantId, ShareId),
+    limit: usize,
+) -> Result<usize, TableError> {
+    let listed = table::some::<ShareDevices>(step.reader(), &key, limit)?;
+    let count = listed.len();
+    for device in listed {
+        forget(step, device)?;
+    }
+    Ok(count)
 }
 
 /// The caller's own device.
@@ -125,9 +155,16 @@ pub(super) fn prefer(
         return Err(Refusal::invalid("folders", Invalid::TooMany { max }).into());
     }
     let key = (tenant, user, device.clone(), share);
+    let listed = (tenant, share, user, device.clone());
     match preference {
-        Preference::All => table::delete::<Preferences>(step.tables, &key)?,
-        Preference::Selected(_) => table::put::<Preferences>(step.tables, &key, preference)?,
+        Preference::Selected(_) => {
+            table::put::<Preferences>(step.tables, &key, preference)?;
+            table::put::<ShareDevices>(step.tables, &listed, &())?;
+        }
+        Preference::All if table::has::<DeviceCursors>(step.reader(), &key)? => {
+            table::delete::<Preferences>(step.tables, &key)?;
+        }
+        Preference::All => forget(step, listed)?,
     }
     Ok(Answer::Done)
 }
@@ -151,5 +188,6 @@ pub(super) fn acknowledge(
     }
     let cursor = DeviceCursor { incarnation, position, synced_at: step.now };
     table::put::<DeviceCursors>(step.tables, &(tenant, user, device.clone(), share), &cursor)?;
+    table::put::<ShareDevices>(step.tables, &(tenant, share, user, device.clone()), &())?;
     Ok(Answer::Done)
 }

@@ -6,6 +6,8 @@ mod device;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use device::forget_share;
+
 use super::{Step, Stop};
 use crate::command::SyncCommand;
 use crate::outcome::Answer;

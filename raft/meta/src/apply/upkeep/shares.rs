@@ -1,13 +1,11 @@
 //! Shares that go for good: first what lies in them, then what is said of them.
 
-use std::ops::ControlFlow;
-
 use node_base::{ShareId, TenantId};
 
 use super::count;
 use crate::apply::quota::{self, Delta};
-use crate::apply::{Step, Stop, content, item};
-use crate::table::acl::{Listed, Lists, Target};
+use crate::apply::{Step, Stop, content, item, people, sync};
+use crate::table::acl::{Listed, Target};
 use crate::table::change::{Changes, ShareFeeds, Turns};
 use crate::table::conflict::{Conflicts, ShareConflicts};
 use crate::table::item::Purges;
@@ -34,24 +32,7 @@ pub(super) fn release(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
 }
 
 fn first<T: Table>(tables: &dyn Reader, prefix: &impl Key) -> Result<Option<T::Key>, TableError> {
-    Ok(some::<T>(tables, prefix, 1)?.pop())
-}
-
-/// Keys that start with `prefix`, at most `limit`.
-fn some<T: Table>(
-    tables: &dyn Reader,
-    prefix: &impl Key,
-    limit: u32,
-) -> Result<Vec<T::Key>, TableError> {
-    let mut keys = Vec::new();
-    table::scan::<T>(tables, prefix, &mut |key, _| {
-        if count(keys.len()) >= limit {
-            return ControlFlow::Break(());
-        }
-        keys.push(key);
-        ControlFlow::Continue(())
-    })?;
-    Ok(keys)
+    Ok(table::some::<T>(tables, prefix, 1)?.pop())
 }
 
 /// Removes what is said of an empty share, and in the end the share itself.
@@ -63,9 +44,12 @@ fn rows(step: &mut Step<'_>, key: (TenantId, ShareId), limit: u32) -> Result<u32
     worked += clear::<Changes>(step, &key, limit - worked.min(limit))?;
     worked += clear::<Turns>(step, &key, limit - worked.min(limit))?;
     worked += clear::<Listed>(step, &key, limit - worked.min(limit))?;
+    let left = (limit - worked.min(limit)) as usize;
+    worked += count(sync::forget_share(step, key, left)?);
+    let left = (limit - worked.min(limit)) as usize;
+    worked += count(people::user::forget_favorite(step, tenant, Target::Share(share), left)?);
     if worked < limit {
         table::delete::<ShareFeeds>(step.tables, &key)?;
-        table::delete::<Lists>(step.tables, &(tenant, Target::Share(share)))?;
         quota::forget(step, QuotaTarget::Share(tenant, share))?;
         table::delete::<Shares>(step.tables, &key)?;
         table::delete::<PurgedShares>(step.tables, &key)?;
@@ -75,7 +59,7 @@ fn rows(step: &mut Step<'_>, key: (TenantId, ShareId), limit: u32) -> Result<u32
 }
 
 fn clear<T: Table>(step: &mut Step<'_>, prefix: &impl Key, limit: u32) -> Result<u32, TableError> {
-    let keys = some::<T>(step.reader(), prefix, limit)?;
+    let keys = table::some::<T>(step.reader(), prefix, limit as usize)?;
     for key in &keys {
         table::delete::<T>(step.tables, key)?;
     }
@@ -84,7 +68,7 @@ fn clear<T: Table>(step: &mut Step<'_>, prefix: &impl Key, limit: u32) -> Result
 
 fn conflicts(step: &mut Step<'_>, key: (TenantId, ShareId), limit: u32) -> Result<u32, Stop> {
     let (tenant, share) = key;
-    let keys = some::<ShareConflicts>(step.reader(), &key, limit)?;
+    let keys = table::some::<ShareConflicts>(step.reader(), &key, limit as usize)?;
     for at in &keys {
         let row = table::get::<Conflicts>(step.reader(), &(tenant, at.2))?;
         let row = row.ok_or(TableError::Invariant("a listed conflict is not there"))?;
@@ -101,7 +85,7 @@ fn conflicts(step: &mut Step<'_>, key: (TenantId, ShareId), limit: u32) -> Resul
 }
 
 fn members(step: &mut Step<'_>, key: (TenantId, ShareId), limit: u32) -> Result<u32, TableError> {
-    let keys = some::<Members>(step.reader(), &key, limit)?;
+    let keys = table::some::<Members>(step.reader(), &key, limit as usize)?;
     for (tenant, share, principal) in &keys {
         table::delete::<PrincipalShares>(step.tables, &(*tenant, *principal, *share))?;
         table::delete::<Members>(step.tables, &(*tenant, *share, *principal))?;
@@ -114,7 +98,7 @@ fn invitations(
     key: (TenantId, ShareId),
     limit: u32,
 ) -> Result<u32, TableError> {
-    let keys = some::<Invitations>(step.reader(), &key, limit)?;
+    let keys = table::some::<Invitations>(step.reader(), &key, limit as usize)?;
     for at in &keys {
         if let Some(row) = table::get::<Invitations>(step.reader(), at)? {
             let email = row.email.to_lowercase();

@@ -1,23 +1,27 @@
 //! Upkeep, told as short stories.
 
 use node_base::{
-    Duration, FileId, Generation, NodeId, Profile, Sha256, TenantId, Timestamp, UserId, sha256,
+    DeviceId, Duration, FileId, Generation, NodeId, PermissionSet, Profile, Sha256, TenantId,
+    Timestamp, UserId, sha256,
 };
 
 use crate::caller::{Caller, Remember};
 use crate::command::{
-    Command, FileDestination, ItemCommand, NewChunk, NewContent, NewFile, Place, ShareCommand,
-    Upkeep, UploadCommand, Written,
+    Command, FileDestination, ItemCommand, NewChunk, NewContent, NewFile, People,
+    PermissionCommand, Place, ShareCommand, SyncCommand, Upkeep, UploadCommand, Written,
 };
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Outcome, Refusal};
 use crate::query::chunk::{self, Standing};
 use crate::query::{audit, quota, upkeep};
 use crate::table;
+use crate::table::acl::{AppliesTo, Effect, Named, Target, Trustee};
 use crate::table::audit::{Events, Outcomes, OutcomesByAge};
 use crate::table::chunk::{Chunks, Reaped};
+use crate::table::device::{DeviceCursors, Preference, Preferences, ShareDevices};
 use crate::table::identity::{Grant, GrantKind, Grants, GrantsByAge};
 use crate::table::item::{Body, Checksum, ItemId, Items, Unverified, Versions};
+use crate::table::people::{FavoredBy, Favorites};
 use crate::table::quota::QuotaTarget;
 use crate::table::share::{Members, PrincipalShares, PurgedShares, Shares};
 use crate::table::upload::{Writer, Writers};
@@ -75,6 +79,55 @@ impl Story {
     fn purge(&mut self, file: FileId) -> Outcome {
         let command = ItemCommand::Purge { item: ItemId::File(file) };
         self.fixture.run(self.fixture.ann, Command::Item(command))
+    }
+
+    /// Bob and Ann like the share and the folder in it, Cleo is named there, and Bob's device
+    /// follows.
+    fn dwell_on(&mut self, item: ItemId) {
+        let (share, ann, bob) = (self.fixture.share, self.fixture.ann, self.fixture.bob);
+        for (user, target) in [ann, bob].into_iter().flat_map(|user| {
+            [Target::Share(share), Target::Item(item)].map(|target| (user, target))
+        }) {
+            let like = People::SetFavorite { target, favorite: true };
+            self.fixture.run(user, Command::People(like)).expect("seen");
+        }
+        let name = PermissionCommand::AddEntry {
+            target: Target::Item(item),
+            trustee: Trustee::User(self.fixture.cleo),
+            effect: Effect::Allow,
+            permissions: PermissionSet::READ,
+            applies_to: AppliesTo::ThisAndChildren,
+        };
+        self.fixture.run(ann, Command::Permission(name)).expect("ann may");
+        let device: DeviceId = "dev_laptop".parse().expect("it is an id");
+        let register = SyncCommand::RegisterDevice {
+            device: device.clone(),
+            name: "laptop".to_owned(),
+            platform: "linux".to_owned(),
+            client_version: "1".to_owned(),
+        };
+        let preference = Preference::Selected(Vec::new());
+        let prefer = SyncCommand::SetPreference { device: device.clone(), share, preference };
+        let key = (self.fixture.tenant, share);
+        let row = table::get::<Shares>(&self.fixture.tables, &key).expect("memory");
+        let incarnation = row.expect("a share").incarnation;
+        let told = SyncCommand::Acknowledge { device, share, incarnation, position: 1 };
+        for command in [register, prefer, told] {
+            self.fixture.run(bob, Command::Sync(command)).expect("bob's own device");
+        }
+    }
+
+    /// How many rows say something of what [`Story::dwell_on`] speaks of.
+    fn mentions(&self) -> [usize; 6] {
+        let (tables, key) = (&self.fixture.tables, (self.fixture.tenant,));
+        [
+            table::all::<Favorites>(tables, &key).expect("memory").len(),
+            table::all::<FavoredBy>(tables, &key).expect("memory").len(),
+            table::all::<Named>(tables, &key).expect("memory").len(),
+            table::all::<DeviceCursors>(tables, &key).expect("memory").len(),
+            table::all::<Preferences>(tables, &key).expect("memory").len(),
+            table::all::<ShareDevices>(tables, &key).expect("memory").len(),
+        ]
     }
 
     fn standing(&self, n: u8) -> Standing {
@@ -240,6 +293,8 @@ fn a_purged_share_goes_with_all_that_is_in_it_and_said_of_it() {
     story.fixture.run(ann, below).expect("ann may");
     let delete = ItemCommand::Delete { item: ItemId::File(trashed) };
     story.fixture.run(ann, Command::Item(delete)).expect("ann may");
+    story.dwell_on(view.id);
+    assert_eq!(story.mentions(), [4, 4, 1, 1, 1, 1]);
     let open = UploadCommand::Create {
         destination: FileDestination::New { place, name: "late".to_owned() },
         size: 0,
@@ -268,10 +323,50 @@ fn a_purged_share_goes_with_all_that_is_in_it_and_said_of_it() {
     assert_eq!(table::all::<Members>(tables, &(tenant,)).expect("memory"), []);
     assert_eq!(table::all::<PrincipalShares>(tables, &(tenant,)).expect("memory"), []);
     assert_eq!(table::all::<PurgedShares>(tables, &()).expect("memory"), []);
+    assert_eq!(story.mentions(), [0; 6]);
     story.fixture.pass(Duration::from_secs(25 * 3600));
     story.upkeep(Upkeep::Expire { limit: 10 });
     while story.upkeep(Upkeep::Release { limit: 3 }) > 0 {}
     assert_eq!(story.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 }), 3);
     assert_eq!(table::all::<Chunks>(&story.fixture.tables, &()).expect("memory"), []);
     story.check();
+}
+
+#[test]
+fn a_purged_folder_is_nobodys_favorite_and_names_nobody() {
+    let mut story = Story::new();
+    let (ann, place) = (story.fixture.ann, Place { share: story.fixture.share, parent: None });
+    let folder = Command::Item(ItemCommand::CreateFolder { place, name: "f".to_owned() });
+    let Ok(Answer::Item(view)) = story.fixture.run(ann, folder) else { panic!("ann may") };
+    story.dwell_on(view.id);
+    let purge = Command::Item(ItemCommand::Purge { item: view.id });
+    story.fixture.run(ann, purge).expect("ann may");
+    // Two favorites and the folder itself: one row a step.
+    for rows in [1, 1, 1, 0] {
+        assert_eq!(story.upkeep(Upkeep::Release { limit: 1 }), rows);
+        story.check();
+    }
+    // What is said of the share stays.
+    assert_eq!(story.mentions(), [2, 2, 0, 1, 1, 1]);
+}
+
+#[test]
+fn what_is_said_of_shares_goes_with_its_device_and_its_user() {
+    let mut story = Story::new();
+    let (ann, bob, root) = (story.fixture.ann, story.fixture.bob, story.fixture.root);
+    let place = Place { share: story.fixture.share, parent: None };
+    let folder = Command::Item(ItemCommand::CreateFolder { place, name: "f".to_owned() });
+    let Ok(Answer::Item(view)) = story.fixture.run(ann, folder) else { panic!("ann may") };
+    story.dwell_on(view.id);
+    let device: DeviceId = "dev_laptop".parse().expect("it is an id");
+    let (share, preference) = (place.share, Preference::All);
+    let all = SyncCommand::SetPreference { device: device.clone(), share, preference };
+    story.fixture.run(bob, Command::Sync(all)).expect("bob's own device");
+    assert_eq!(story.mentions(), [4, 4, 1, 1, 0, 1]);
+    let remove = SyncCommand::RemoveDevice { device };
+    story.fixture.run(bob, Command::Sync(remove)).expect("bob's own device");
+    assert_eq!(story.mentions(), [4, 4, 1, 0, 0, 0]);
+    let delete = People::DeleteUser { user: bob };
+    story.fixture.run(root, Command::People(delete)).expect("root may");
+    assert_eq!(story.mentions(), [2, 2, 1, 0, 0, 0]);
 }
