@@ -3,16 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 /// A listening TCP socket.
 pub(crate) struct Tcp(pub(crate) node_os::Listener);
 
+#[expect(clippy::disallowed_types, reason = "node-os opened it; here it is handed on by its type")]
 impl axum::serve::Listener for Tcp {
-    type Io = TcpStream;
+    type Io = tokio::net::TcpStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (tokio::net::TcpStream, SocketAddr) {
         self.0.accept().await
     }
 

@@ -1,11 +1,13 @@
 //! `scaidrived serve`: one node, from its sockets to its last answer.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use node_assembly::{Addresses, Node, Settings, StartError};
+use node_assembly::{Addresses, Node, ServeSettings, Settings, StartError};
 use node_base::NodeId;
 use node_os::{ListenError, RealWorld, listen};
+use node_world::{Task, World};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -14,6 +16,8 @@ use crate::outcome::{Exit, Failure};
 
 /// The private socket's name in the data directory.
 pub(crate) const SOCKET: &str = "private.sock";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is said once the node is ready.
 #[derive(serde::Serialize)]
@@ -62,108 +66,149 @@ fn start_log(filter: &str) -> Result<(), Failure> {
 
 async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     let mut told = Told::listen()?;
-    let tls = tls_config(settings)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let public = bind("listen", settings.listen)?;
-    let metrics = bind("metrics_listen", settings.metrics_listen)?;
+    let sockets = Sockets::open(settings)?;
     let handle = tokio::runtime::Handle::current();
     let real = RealWorld::node(&handle, NodeId(1), settings.cluster_listen)
         .map_err(|error| listen_failure("cluster_listen", &error))?;
-    let address = |listener: &node_os::Listener| {
-        listener.address().map_err(|error| Failure::because("asking for an address", &error))
-    };
-    let (public_address, metrics_address) = (address(&public)?, address(&metrics)?);
     let addresses = Addresses {
-        public_url: settings
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("{scheme}://{public_address}")),
+        public_url: settings.public_url.clone().unwrap_or_else(|| sockets.url()),
         cluster: settings.advertise.clone().unwrap_or_else(|| real.address.to_string()),
     };
-    if tls.is_none() && !public_address.ip().is_loopback() {
-        tracing::warn!(
-            listen = %public_address,
-            "people's files and tokens travel unencrypted: give --tls-cert and --tls-key, or \
-             listen on loopback behind a proxy that encrypts"
-        );
-    }
-    let world = real.world;
-    let version = env!("CARGO_PKG_VERSION");
-    let node = Node::start(world.clone(), settings, addresses.clone(), version)
+    sockets.warn_of_eavesdroppers();
+    let node = Node::start(real.world.clone(), settings, addresses.clone(), VERSION)
         .await
         .map_err(|error| start_failure(&error))?;
     let home = settings.data_dirs.first().cloned().unwrap_or_default();
     let private = private_socket(&home)?;
-    let (stop, stopping) = watch::channel(false);
-    let stopped = move || {
-        let mut stopping = stopping.clone();
-        async move {
-            // A dropped sender stops as well as a word.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        }
+    let ready = Ready {
+        status: "ready",
+        url: addresses.public_url,
+        listen: sockets.public_address.to_string(),
+        cluster_listen: real.address.to_string(),
+        metrics_listen: sockets.metrics_address.to_string(),
+        version: VERSION,
+        first_sign_in: node.first_sign_in.clone().map(|first| FirstSignIn {
+            email: first.email,
+            password: first.password,
+            kept_in: home.join("first-sign-in"),
+        }),
+        data_dir: home,
     };
-    let http = settings.http.clone();
-    let serving = [
-        world.spawn(node_assembly::serve(
-            world.clone(),
-            Tcp(public),
-            tls,
-            node.router(),
-            http.clone(),
-            stopped(),
-        )),
-        world.spawn(node_assembly::serve(
-            world.clone(),
-            Tcp(metrics),
-            None,
-            node.metrics_router(),
-            http.clone(),
-            stopped(),
-        )),
-        world.spawn(node_assembly::serve(
-            world.clone(),
-            Private(private),
-            None,
-            node.socket_router(),
-            http,
-            stopped(),
-        )),
-    ];
-    say_ready(
-        &Ready {
-            status: "ready",
-            url: addresses.public_url,
-            listen: public_address.to_string(),
-            cluster_listen: real.address.to_string(),
-            metrics_listen: metrics_address.to_string(),
-            version,
-            first_sign_in: node.first_sign_in.clone().map(|first| FirstSignIn {
-                email: first.email,
-                password: first.password,
-                kept_in: home.join("first-sign-in"),
-            }),
-            data_dir: home,
-        },
-        json,
-    );
+    let serving = Serving::start(&real.world, sockets, private, &node, &settings.http);
+    say_ready(&ready, json);
     let died = tokio::select! {
         () = told.wait() => None,
         dead = node.dead() => Some(dead.to_string()),
     };
-    stop.send_replace(true);
     if let Some(why) = died {
+        serving.stop.send_replace(true);
         return Err(Failure::new(Exit::Failed, why)
             .hint("the log above tells why; start the node again once the cause is mended"));
     }
     tracing::info!("stopping: running requests are let finish");
-    node.ops().stop_waiting();
-    for task in serving {
-        // A listener that panicked has said so; the others still stop in order.
-        let _ = task.await;
-    }
+    serving.end(&node).await;
     node.stop().await.map_err(|error| Failure::because("making the tables durable", &error))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The listening sockets for people, programs and monitoring.
+struct Sockets {
+    public: node_os::Listener,
+    public_address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    metrics: node_os::Listener,
+    metrics_address: SocketAddr,
+}
+
+impl Sockets {
+    fn open(settings: &Settings) -> Result<Self, Failure> {
+        let tls = tls_config(settings)?;
+        let public = bind("listen", settings.listen)?;
+        let metrics = bind("metrics_listen", settings.metrics_listen)?;
+        let address = |listener: &node_os::Listener| {
+            listener.address().map_err(|error| Failure::because("asking for an address", &error))
+        };
+        let (public_address, metrics_address) = (address(&public)?, address(&metrics)?);
+        Ok(Self { public, public_address, tls, metrics, metrics_address })
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.public_address)
+    }
+
+    fn warn_of_eavesdroppers(&self) {
+        if self.tls.is_none() && !self.public_address.ip().is_loopback() {
+            tracing::warn!(
+                listen = %self.public_address,
+                "people's files and tokens travel unencrypted: give --tls-cert and --tls-key, or \
+                 listen on loopback behind a proxy that encrypts"
+            );
+        }
+    }
+}
+
+/// What answers on the sockets.
+struct Serving {
+    stop: watch::Sender<bool>,
+    tasks: [Task<()>; 3],
+}
+
+impl Serving {
+    fn start(
+        world: &World,
+        sockets: Sockets,
+        private: tokio::net::UnixListener,
+        node: &Node,
+        http: &ServeSettings,
+    ) -> Self {
+        let (stop, stopping) = watch::channel(false);
+        let stopped = move || {
+            let mut stopping = stopping.clone();
+            async move {
+                // A dropped sender stops as well as a word.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }
+        };
+        let tasks = [
+            world.spawn(node_assembly::serve(
+                world.clone(),
+                Tcp(sockets.public),
+                sockets.tls,
+                node.router(),
+                http.clone(),
+                stopped(),
+            )),
+            world.spawn(node_assembly::serve(
+                world.clone(),
+                Tcp(sockets.metrics),
+                None,
+                node.metrics_router(),
+                http.clone(),
+                stopped(),
+            )),
+            world.spawn(node_assembly::serve(
+                world.clone(),
+                Private(private),
+                None,
+                node.socket_router(),
+                http.clone(),
+                stopped(),
+            )),
+        ];
+        Self { stop, tasks }
+    }
+
+    /// Lets running requests finish, but no one wait any longer for what may come.
+    async fn end(self, node: &Node) {
+        self.stop.send_replace(true);
+        node.ops().stop_waiting();
+        for task in self.tasks {
+            // A listener that panicked has said so; the others still stop in order.
+            let _ = task.await;
+        }
+    }
 }
 
 /// The signals that ask the process to stop. Once they are listened for, none ends it unheard.
@@ -190,7 +235,7 @@ impl Told {
     }
 }
 
-fn bind(setting: &str, address: std::net::SocketAddr) -> Result<node_os::Listener, Failure> {
+fn bind(setting: &str, address: SocketAddr) -> Result<node_os::Listener, Failure> {
     listen(address).map_err(|error| listen_failure(setting, &error))
 }
 

@@ -148,6 +148,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
         panic!("the node did not stop within a minute: {}", self.log());
     }
 

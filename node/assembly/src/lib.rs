@@ -26,7 +26,7 @@ use raft_meta::command::Upkeep;
 use raft_meta::table::cluster::Maps;
 use raft_meta::{Answer, Caller, Command, Proposal, TableError, table};
 
-pub use api::serve::serve;
+pub use api::serve::{ServeSettings, serve};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
 pub use settings::{ChunkSettings, Settings};
 
