@@ -126,6 +126,12 @@ impl Server {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// Whether it has not ended by itself.
+    pub fn runs(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        child.try_wait().expect("a child can be asked").is_none()
+    }
+
     /// Ends it without any chance to write another byte.
     pub fn kill(mut self) -> Start {
         if let Some(mut child) = self.child.take() {
