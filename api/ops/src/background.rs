@@ -159,11 +159,16 @@ impl Upkeeper {
 
     /// Deletes the shards of reaped chunks from this node's drives, then forgets the reaping.
     async fn delete_reaped(&mut self) -> Result<(), OpError> {
+        // Room for all that one command reaps, and for more.
+        let limit = TOGETHER + self.settings.rows_per_command as usize;
         loop {
-            let reaped =
-                self.ops.look(|tables| chunk::reaped(tables, 0, u64::MAX, TOGETHER)).await?;
-            let Some(last) = reaped.last() else { return Ok(()) };
-            let up_to = last.index;
+            let mut reaped =
+                self.ops.look(move |tables| chunk::reaped(tables, 0, u64::MAX, limit)).await?;
+            let Some(last) = reaped.last().map(|chunk| chunk.index) else { return Ok(()) };
+            // What a command reaped is forgotten together: where the page is full, there may be
+            // more of the last one behind it.
+            let up_to = if reaped.len() < limit { last } else { last - 1 };
+            reaped.retain(|chunk| chunk.index <= up_to);
             let keys = reaped.iter().map(key).collect();
             // By log time, which expiry goes by everywhere.
             let at = reaped.iter().filter_map(|chunk| chunk.at).max().unwrap_or_default();
