@@ -2,8 +2,8 @@
 //!
 //! Each connection follows the change log for its caller from the moment it subscribes: the
 //! permissions in force hold for frames as for reads. Nothing is queued for a connection but the
-//! page of changes that is being sent: one who reads slowly gets later what is in the log anyway, and
-//! one who does not read is let go.
+//! page of changes that is being sent: one who reads slowly gets later what is in the log anyway,
+//! and one who does not read is let go.
 
 mod events;
 mod line;

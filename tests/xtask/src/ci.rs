@@ -44,9 +44,9 @@ const READING: [Step; 2] = [
 
 /// What needs the tools from Python as well.
 const RUNNING: [Step; 2] = [
-    // Black-box tests start the binaries, and cargo builds those of another package for nobody. With
-    // the tests beside them, so that both are built with the features that tests ask for: without,
-    // some crates below are built twice.
+    // Black-box tests start the binaries, and cargo builds those of another package for nobody.
+    // With the tests beside them, so that both are built with the features that tests ask for:
+    // without, some crates below are built twice.
     Step { name: "build", arguments: &["build", "--workspace", "--bins", "--tests", "--locked"] },
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
 ];
