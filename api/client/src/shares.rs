@@ -1,6 +1,6 @@
 //! Section 5: shares.
 
-use api_types::v1::shares::{CreateShare, PatchShare, Share, ShareList, SharesQuery};
+use api_types::v1::shares::{CreateShare, Share, ShareList, SharesQuery};
 use api_types::v1::users::MyShares;
 use api_types::v1::{DeleteQuery, PageQuery};
 
@@ -50,12 +50,6 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn create_share(&self, share: &CreateShare) -> Result<Share, CallError> {
         self.ask(Call::post(&["shares"]).json(share)?).await
-    }
-
-    /// # Errors
-    /// As [`Client::ask`].
-    pub async fn patch_share(&self, id: &str, patch: &PatchShare) -> Result<Share, CallError> {
-        self.ask(Call::patch(&["shares", id]).json(patch)?).await
     }
 
     /// # Errors

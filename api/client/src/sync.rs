@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use api_types::v1::Item;
 use api_types::v1::sync::{
     AcknowledgeCursor, Applied, Apply, Changes, ChangesQuery, Device, RegisterDevice, SnapshotEnd,
-    SnapshotLine, SnapshotQuery, Status, StatusQuery,
+    SnapshotLine, SnapshotQuery,
 };
 use reqwest::Response;
 
@@ -21,12 +21,6 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn register_device(&self, device: &RegisterDevice) -> Result<Device, CallError> {
         self.ask(Call::post(&["sync", "devices"]).json(device)?).await
-    }
-
-    /// # Errors
-    /// As [`Client::ask`].
-    pub async fn sync_status(&self, query: &StatusQuery) -> Result<Status, CallError> {
-        self.ask(Call::get(&["sync", "status"]).query(query)).await
     }
 
     /// # Errors

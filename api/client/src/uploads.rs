@@ -94,12 +94,6 @@ impl Client {
         self.ask(call.json(complete)?).await
     }
 
-    /// # Errors
-    /// As [`Client::ask`].
-    pub async fn cancel_upload(&self, session: &str) -> Result<(), CallError> {
-        self.remove(Call::delete(&["uploads", session])).await
-    }
-
     /// Many small files in one request: `contents` in the order of `items`.
     ///
     /// # Errors

@@ -34,15 +34,6 @@ pub enum Consistency {
     Stale,
 }
 
-/// What every read may be asked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ReadQuery {
-    #[serde(default)]
-    #[param(inline)]
-    pub consistency: Consistency,
-}
-
 /// Bounds of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

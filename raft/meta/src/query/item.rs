@@ -1,12 +1,11 @@
 //! One item, as a caller may see it.
 
-use node_base::{Name, NamePolicy, Permission, PermissionSet, ShareId};
+use node_base::{Permission, PermissionSet};
 
-use super::children;
 use super::denied::{self, Denied};
 use crate::access::{FolderFilter, Viewer};
 use crate::chain::Chain;
-use crate::outcome::{ItemView, Noun, Refusal};
+use crate::outcome::ItemView;
 use crate::table::item::ItemId;
 use crate::tables::{Reader, TableError};
 
@@ -30,47 +29,6 @@ pub fn view(tables: &dyn Reader, viewer: &Viewer, chain: &Chain) -> Result<ItemV
 pub fn get(tables: &dyn Reader, viewer: &Viewer, id: ItemId) -> Result<ItemView, Denied> {
     let chain = denied::live(tables, viewer, id)?;
     Ok(view(tables, viewer, &chain)?)
-}
-
-/// The item at the end of a path of names from a share's root: READ on it. Nothing for the root
-/// itself, which the empty path names.
-///
-/// # Errors
-/// Refused when it is not there for the viewer, or may not be read.
-pub fn resolve_path(
-    tables: &dyn Reader,
-    viewer: &Viewer,
-    share: ShareId,
-    path: &str,
-) -> Result<Option<ItemView>, Denied> {
-    let root = Chain::root(tables, viewer.tenant(), share)?;
-    let root = root.ok_or(Refusal::NotFound(Noun::Share))?;
-    let policy = root.share.settings.name_policy;
-    let mut at = None;
-    for text in path.split('/').filter(|text| !text.is_empty()) {
-        let parent = match at {
-            None => None,
-            Some(ItemId::Folder(folder)) => Some(folder),
-            Some(ItemId::File(_)) => return Err(Refusal::NotFound(Noun::File).into()),
-        };
-        // A name that the policy does not take now may have been given before.
-        let name = Name::new(text, policy).or_else(|_| Name::new(text, NamePolicy::Any));
-        let name = name.map_err(|_| Refusal::NotFound(Noun::File))?;
-        let found = children::find(tables, viewer.tenant(), share, parent, &name, policy)?;
-        at = Some(found.ok_or(Refusal::NotFound(Noun::File))?);
-    }
-    match at {
-        None => denied::readable_root(tables, viewer, share).map(|_| None),
-        Some(id) => {
-            // Whether it is closed or absent must look the same.
-            match get(tables, viewer, id) {
-                Err(Denied::Refused(Refusal::NotFound(_))) => {
-                    Err(Refusal::NotFound(Noun::File).into())
-                }
-                found => found.map(Some),
-            }
-        }
-    }
 }
 
 /// Names from the share's root down to the bottom of a chain, with nothing in the place of those

@@ -16,7 +16,7 @@ use crate::outcome::{Noun, Refusal};
 use crate::table::acl::Target;
 use crate::table::people::{
     AdminRole, Favorites, Group, GroupMembers, Groups, Partner, Partners, Standing, Tenant,
-    Tenants, User, UserGroups, UserStatus, Users, UsersByEmail, UsersBySubject,
+    Tenants, User, UserGroups, UserStatus, Users, UsersByEmail,
 };
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
@@ -115,18 +115,6 @@ pub fn user_by_email(
     email: &str,
 ) -> Result<Option<(UserId, User)>, TableError> {
     let id = table::get::<UsersByEmail>(tables, &(tenant, folded(email)))?;
-    with_row(tables, tenant, id)
-}
-
-/// The user whom an issuer calls so; it may be suspended or deleted.
-pub fn user_by_subject(
-    tables: &dyn Reader,
-    tenant: TenantId,
-    issuer: &str,
-    subject: &str,
-) -> Result<Option<(UserId, User)>, TableError> {
-    let key = (tenant, issuer.to_owned(), subject.to_owned());
-    let id = table::get::<UsersBySubject>(tables, &key)?;
     with_row(tables, tenant, id)
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use node_base::{TenantId, Timestamp, UploadId, UserId, limits};
 
 use crate::table::item::{ChunkRef, ManifestPages};
-use crate::table::upload::{Cutting, Upload, UploadState, Uploads, Wants, Writer, Writers};
+use crate::table::upload::{Cutting, Upload, UploadState, Uploads, Wants};
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
 
@@ -61,17 +61,6 @@ pub fn chunk_at(
     let Ok(number) = u32::try_from(index / page) else { return Ok(None) };
     let row = table::get::<ManifestPages>(tables, &(tenant, id, number))?;
     Ok(row.and_then(|row| row.chunks.get((index % page) as usize).copied().flatten()))
-}
-
-/// The open session that writes under this agreed number.
-pub fn of_writer(
-    tables: &dyn Reader,
-    writer: u64,
-) -> Result<Option<(TenantId, UploadId)>, TableError> {
-    Ok(match table::get::<Writers>(tables, &(writer,))? {
-        Some(Writer::Upload(tenant, id)) => Some((tenant, id)),
-        Some(Writer::Lease { .. }) | None => None,
-    })
 }
 
 /// At most `limit` indexes from `from` on that have to be sent, ascending.
