@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::error::OpError;
 use crate::lease::Lease;
+use crate::transfers::Transfers;
 
 /// One request of one caller.
 #[derive(Debug, Clone)]
@@ -51,6 +52,7 @@ pub struct OpsParts {
 struct Inner {
     parts: OpsParts,
     stopping: watch::Sender<bool>,
+    transfers: Transfers,
 }
 
 /// The operations of one node. Cheap to clone.
@@ -114,7 +116,8 @@ answers!(
 
 impl Ops {
     pub fn new(parts: OpsParts) -> Self {
-        Self(Arc::new(Inner { parts, stopping: watch::Sender::new(false) }))
+        let stopping = watch::Sender::new(false);
+        Self(Arc::new(Inner { parts, stopping, transfers: Transfers::default() }))
     }
 
     /// Lets go of everybody who waits for changes: the node is about to stop.
@@ -190,6 +193,11 @@ impl Ops {
             })
             .await?;
         Ok(answer?)
+    }
+
+    /// The transfers under way on this node.
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
     }
 
     /// Reads the tables as this node has them, for its own purposes.

@@ -19,7 +19,9 @@ use raft_meta::table::upload::{Cutting, UploadState, Uploads};
 use raft_meta::{Answer, Command, Reader, Refusal, query, table};
 
 use crate::call::{Call, Ops};
+use crate::content::Pace;
 use crate::error::OpError;
+use crate::transfers::Transfer;
 
 /// Chunks of one batch that are on their way to the drives; more wait.
 const IN_FLIGHT_MAX: usize = 16 << 20;
@@ -188,6 +190,7 @@ impl Ops {
             in_flight: Vec::new(),
             in_flight_bytes: 0,
             settled: Vec::new(),
+            _transfer: self.transfers().begin(),
         }
     }
 
@@ -222,7 +225,7 @@ impl Ops {
         if !is_full || status.chunks <= 1 || upload.size > READ_BACK_MAX {
             return Ok(None);
         }
-        match self.hash_content(call, Content::Paged(id), upload.size).await {
+        match self.hash_content(call, Content::Paged(id), upload.size, Pace::AtOnce).await {
             Ok(hash) => Ok(Some(hash)),
             // Somebody else may complete it meanwhile; and what is unreadable now may not be soon.
             Err(error) => {
@@ -393,6 +396,7 @@ pub struct ChunkBatch {
     in_flight: Vec<InFlight>,
     in_flight_bytes: usize,
     settled: Vec<(u64, Bytes, Result<Taken, Refusal>)>,
+    _transfer: Transfer,
 }
 
 impl ChunkBatch {
