@@ -4,7 +4,7 @@ use node_base::{Duration, FileId, FolderId, NamePolicy, PermissionSet};
 
 use crate::command::{
     BatchFile, BatchTarget, Command, FileDestination, ItemCommand, NewChunk, NewContent,
-    PermissionCommand, Place, ShareCommand, Upkeep,
+    PermissionCommand, Place, ShareCommand, ShareSettingsChange, Upkeep,
 };
 use crate::outcome::{Answer, BatchStatus, Invalid, Outcome, Refusal};
 use crate::query::feed::tests::Tree;
@@ -12,7 +12,6 @@ use crate::table;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::item::{Body, Item, ItemId, ItemState, Items};
 use crate::table::quota::{QuotaTarget, Usage, Usages};
-use crate::table::share::ShareSettings;
 
 fn row(tree: &Tree, id: ItemId) -> Option<Item> {
     table::get::<Items>(&tree.fixture.tables, &(tree.fixture.tenant, id)).expect("memory")
@@ -259,7 +258,10 @@ fn names_given_under_one_policy_meet_those_given_under_the_other() {
     let mut tree = Tree::new();
     let share = tree.fixture.share;
     let set = |tree: &mut Tree, name_policy| {
-        let settings = Some(ShareSettings { name_policy, ..ShareSettings::default() });
+        let settings = Some(ShareSettingsChange {
+            name_policy: Some(name_policy),
+            ..ShareSettingsChange::default()
+        });
         let (name, description, is_public, quota_bytes) = (None, None, None, None);
         let update =
             ShareCommand::Update { share, name, description, is_public, settings, quota_bytes };
