@@ -137,6 +137,13 @@ fn changes_of_different_settings_at_the_same_time_are_all_kept() {
                 "{path}"
             );
         }
+        patch(&ann, &share, json!({"trash_retention_days": 5})).await;
+        let wider = json!({"settings": {"trash_retention_days": 31}});
+        let wider = fixture.call("PATCH", &ann, &share, Some(wider)).await.expect(422);
+        assert_eq!(wider.code(), "VALIDATION");
+        let told = fixture.get(&ann, &share).await.expect(200).json();
+        assert_eq!(told["settings"]["trash_retention_days"], 5);
+        assert_eq!(told["settings"]["max_versions"], 7);
     });
 }
 

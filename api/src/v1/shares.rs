@@ -84,15 +84,12 @@ fn principal(place: &str, field: &str, text: &str) -> Result<Principal, ApiError
 }
 
 fn change(patch: PatchShareSettings) -> Result<ShareSettingsChange, ApiError> {
-    if patch.trash_retention_days.into_option().is_some_and(|days| days.is_some()) {
-        let message = "is the tenant's: a share cannot have one of its own";
-        return Err(ApiError::invalid("body", &["settings", "trash_retention_days"], message));
-    }
     let policy = not_null("settings.name_policy", patch.name_policy)?;
     let strategy = not_null("settings.conflict_resolution", patch.conflict_resolution)?;
     Ok(ShareSettingsChange {
         name_policy: policy.map(present::share::name_policy_row),
         conflict_resolution: strategy.map(present::conflict::strategy_row),
+        trash_retention_days: patch.trash_retention_days.into_option(),
         version_retention_days: patch.version_retention_days.into_option(),
         max_versions: patch.max_versions.into_option(),
     })

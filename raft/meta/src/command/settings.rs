@@ -46,6 +46,7 @@ impl TenantSettingsChange {
 pub struct ShareSettingsChange {
     pub name_policy: Option<NamePolicy>,
     pub conflict_resolution: Option<ConflictStrategy>,
+    pub trash_retention_days: Option<Option<u32>>,
     pub version_retention_days: Option<Option<u32>>,
     pub max_versions: Option<Option<u32>>,
 }
@@ -56,6 +57,7 @@ impl ShareSettingsChange {
         ShareSettings {
             name_policy: self.name_policy.unwrap_or(old.name_policy),
             conflict_resolution: self.conflict_resolution.unwrap_or(old.conflict_resolution),
+            trash_retention_days: self.trash_retention_days.unwrap_or(old.trash_retention_days),
             version_retention_days: self
                 .version_retention_days
                 .unwrap_or(old.version_retention_days),

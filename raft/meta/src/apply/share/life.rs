@@ -161,9 +161,13 @@ fn check_settings(
 ) -> Result<(), Stop> {
     let row = table::get::<Tenants>(step.reader(), &(tenant,))?;
     let tenant = row.ok_or(TableError::Invariant("a share's tenant is not there"))?.settings;
-    if let Some(days) = change.version_retention_days.flatten() {
-        let most = u64::from(tenant.version_retention_days);
-        field::within("version_retention_days", u64::from(days), 0, most)?;
+    for (name, days, most) in [
+        ("trash_retention_days", change.trash_retention_days, tenant.trash_retention_days),
+        ("version_retention_days", change.version_retention_days, tenant.version_retention_days),
+    ] {
+        if let Some(days) = days.flatten() {
+            field::within(name, u64::from(days), 0, u64::from(most))?;
+        }
     }
     if let Some(versions) = change.max_versions.flatten() {
         let most = u64::from(tenant.max_versions.unwrap_or(u32::MAX));
