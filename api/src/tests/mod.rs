@@ -9,6 +9,7 @@ mod json;
 mod keys;
 mod outside;
 mod realtime;
+mod repeated;
 mod specification;
 mod tenancy;
 mod tokens;
