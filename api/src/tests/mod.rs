@@ -3,10 +3,12 @@
 mod connections;
 mod files;
 mod following;
+mod full;
 mod input;
 mod issuer;
 mod json;
 mod keys;
+mod late;
 mod outside;
 mod realtime;
 mod repeated;
