@@ -36,7 +36,11 @@ fn a_batch_of_files_stands_for_its_items_and_contents() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
         let path = format!("/files/batch?share_id={}", desk.share);
-        let items = |name: &str| json!([{"client_ref": "1", "path": name}, {"client_ref": "2", "path": "b"}]);
+        let items = |name: &str| {
+            let [a, b] = [("1", name), ("2", "b")]
+                .map(|(client_ref, path)| json!({"client_ref": client_ref, "path": path}));
+            json!([a, b])
+        };
         let send = async |boundary: &str, name: &str, contents: [&str; 2]| {
             let body = form(boundary, &items(name), contents);
             let kind = format!("multipart/form-data; boundary={boundary}");

@@ -1,5 +1,5 @@
-//! Taking apart what nobody holds any more: purged items and shares, what is known of deleted users,
-//! and dropped manifests page by page.
+//! Taking apart what nobody holds any more: purged items and shares, what is known of deleted
+//! users, and dropped manifests page by page.
 
 use std::ops::ControlFlow;
 
