@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chunkstore::Store;
-use node_base::{NodeId, TenantId};
+use node_base::{NodeId, Sha256, TenantId};
 use node_world::World;
 use raft::{Consistency, ProposeError, Raft, ReadError};
 use raft_meta::access::Viewer;
@@ -32,6 +32,16 @@ impl Call {
     /// A plain call: linearizable, nothing remembered.
     pub fn new(caller: UserCaller) -> Self {
         Self { caller, remember: None, if_revision: None, consistency: Consistency::Linearizable }
+    }
+
+    /// The same call, whose idempotency key stands for this as well: the digest of what a body said
+    /// that was read only after the call had begun.
+    #[must_use]
+    pub fn covering(mut self, said: Sha256) -> Self {
+        if let Some(remember) = &mut self.remember {
+            remember.request = node_base::sha256(&[remember.request.0, said.0].concat());
+        }
+        self
     }
 
     pub(crate) fn tenant(&self) -> TenantId {

@@ -187,6 +187,8 @@ async fn abort(
 }
 
 /// Send one chunk
+///
+/// Sending a chunk again is harmless: an `Idempotency-Key` is not needed, and not looked at.
 #[utoipa::path(
     put, path = "/uploads/{id}/chunks/{index}", operation_id = "put_chunk", tag = "uploads",
     params(
@@ -231,7 +233,8 @@ async fn put_chunk(
 /// Send many chunks in one body
 ///
 /// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
-/// little-endian.
+/// little-endian. Sending chunks again is harmless: an `Idempotency-Key` is not needed, and not
+/// looked at.
 #[utoipa::path(
     post, path = "/uploads/{id}/chunks/batch", operation_id = "put_chunk_batch",
     tag = "uploads", params(("id" = String, Path)),
@@ -361,6 +364,7 @@ async fn complete(
     let told: CompleteUpload =
         if bytes.is_empty() { CompleteUpload::default() } else { parse_json(&bytes)? };
     let declared = told.checksum_sha256.map(Sha256::from);
+    let call = call.covering(node_base::sha256(&bytes));
     let answer = state.ops.complete_upload(&call, upload, declared).await?;
     completed(&state, &call, &answer)
 }
