@@ -206,7 +206,7 @@ fn listing(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
     }])
 }
 
-/// What must not grow with the number of files: asking for changes that are not there, and starting.
+/// What must not grow with the number of files: asking for changes when there are none, starting.
 fn many(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
     let connect = |bench: &Bench| Connection::open(bench.node.url(), &bench.node.token);
     let changes = format!("/api/v1/sync/changes?share_id={}", bench.share);
