@@ -7,6 +7,7 @@
 //!
 //! - A write is acknowledged once the log holds it durably, on most voters, and it was applied.
 //! - A restarted node never resumes as leader: see [`log`].
+//! - A node joins by a token ([`join`]); who votes follows from the agreed nodes.
 //! - The tables are made durable now and then; the log makes up for the rest.
 //!
 //! Never here: chunks, HTTP, or any rule about files; those of the tables are `raft-meta`'s.
@@ -15,8 +16,10 @@ mod batch;
 mod folder;
 mod group;
 mod handle;
+mod join;
 mod log;
 mod machine;
+mod members;
 mod network;
 mod propose;
 mod read;
@@ -30,8 +33,9 @@ mod tests;
 mod types;
 mod wire;
 
-pub use folder::FolderError;
-pub use handle::{Dead, FoundError, MemberError, OpenError, Raft, Status};
+pub use folder::{FolderError, Identity};
+pub use handle::{Dead, FoundError, OpenError, Raft, Status};
+pub use join::{JoinError, JoinRequest, identity, join};
 pub use log::LogError;
 pub use propose::ProposeError;
 pub use read::{Consistency, ReadError};
