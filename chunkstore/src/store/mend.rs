@@ -43,6 +43,8 @@ pub(crate) enum MendError {
     Unread,
     #[error("the drive where a shard belongs does not take it")]
     NotTaken,
+    #[error("the drive where a shard belongs does not vouch for it")]
+    NotVouched,
 }
 
 impl Inner {
@@ -70,6 +72,7 @@ impl Inner {
             }
             Ok(Mended::Lost) => {
                 stats::add(&self.counts.lost_chunks, 1);
+                // Or it was never acknowledged; who knows finds out which.
                 tracing::error!(%hash, generation, "too few shards of a chunk are left");
                 Some(Mended::Lost)
             }
@@ -219,6 +222,7 @@ impl Inner {
         amiss: &Amiss,
         written: &[(u8, DriveId)],
     ) -> Result<(), MendError> {
+        let mut are_all_gone = true;
         for found in &looked.found {
             let Some(keeper) = amiss.plan.keepers.get(&found.index) else { continue };
             let is_there = written.contains(&(found.index, *keeper))
@@ -226,10 +230,11 @@ impl Inner {
                     other.is_sound && (other.index, other.drive) == (found.index, *keeper)
                 });
             if is_there && *keeper != found.drive && self.drive(found.drive).is_some() {
-                self.leave(&looked.key, found.index, found.drive, *keeper).await?;
+                let left = self.leave(&looked.key, found.index, found.drive, *keeper).await?;
+                are_all_gone &= left;
             }
         }
-        Ok(())
+        if are_all_gone { Ok(()) } else { Err(MendError::NotVouched) }
     }
 }
 
