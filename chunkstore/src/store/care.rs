@@ -54,7 +54,7 @@ pub struct CareReport {
     pub read_bytes: u64,
     /// Chunks that got shards written anew or brought home.
     pub mended_chunks: u64,
-    /// Chunks without enough sound shards anywhere.
+    /// Chunks without enough sound shards anywhere: lost, unless they were never acknowledged.
     pub lost_chunks: u64,
     pub compacted_packs: u64,
     /// Chunks that could not be mended or judged yet, since a drive or node did not answer.
@@ -75,12 +75,22 @@ impl CareReport {
 impl Store {
     /// Cares for the store until the node ends: run it as a task.
     pub async fn care(&self) {
+        tokio::join!(self.tend(), self.survey_when_due());
+    }
+
+    async fn tend(&self) {
+        loop {
+            self.0.world.sleep(self.0.settings.care_interval).await;
+            self.compact().await;
+            self.scrub_due().await;
+        }
+    }
+
+    async fn survey_when_due(&self) {
         let every = self.0.settings.care_interval;
         let (mut surveyed, mut wait) = (self.0.world.now(), every);
         loop {
             self.0.world.sleep(every).await;
-            self.compact().await;
-            self.scrub_due().await;
             let passed = self.0.world.now().since(surveyed);
             if self.0.survey_urgent.swap(false, Ordering::Relaxed) {
                 wait = every;
@@ -90,8 +100,8 @@ impl Store {
             let report = self.survey().await;
             surveyed = self.0.world.now();
             // While a node is away each survey finds the same.
-            wait =
-                if report.postponed_chunks > 0 { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
+            let is_held_up = report.postponed_chunks > 0;
+            wait = if is_held_up { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
         }
     }
 
@@ -166,16 +176,16 @@ impl Store {
                 }
             }
         }
-        let (counts, is_clean) = (&self.0.counts, survey.is_clean());
+        let counts = &self.0.counts;
         counts.shards_to_repair.store(survey.missing, Ordering::Relaxed);
         counts.misplaced_shards.store(survey.astray, Ordering::Relaxed);
         self.0.mend_all(&mut survey, &mut report).await;
         report.postponed_chunks += survey.unknown;
-        if is_clean && self.0.layout().epoch() == epoch {
-            counts.settled.store(epoch.0.saturating_add(1), Ordering::Relaxed);
-        } else if report.mended_chunks > 0 || report.postponed_chunks > 0 {
+        if report.mended_chunks > 0 || report.postponed_chunks > 0 {
             // Once more, to see that it is well.
             self.0.want_survey();
+        } else if self.0.layout().epoch() == epoch {
+            counts.settled.store(epoch.0.saturating_add(1), Ordering::Relaxed);
         }
         report
     }
@@ -191,13 +201,6 @@ struct Survey {
     astray: u64,
     /// Chunks of which a node that did not answer may have shards.
     unknown: u64,
-    mended: bool,
-}
-
-impl Survey {
-    fn is_clean(&self) -> bool {
-        self.amiss.is_empty() && !self.mended && self.unknown == 0
-    }
 }
 
 impl Inner {
@@ -265,7 +268,6 @@ impl Inner {
     /// Mends what was found amiss, the most urgent first.
     async fn mend_all(self: &Arc<Self>, survey: &mut Survey, report: &mut CareReport) {
         let amiss = std::mem::take(&mut survey.amiss);
-        survey.mended |= !amiss.is_empty();
         let mut order: Vec<(usize, ChunkKey)> =
             amiss.into_iter().map(|(key, margin)| (margin, key)).collect();
         order.sort_unstable();

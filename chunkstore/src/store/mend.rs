@@ -17,7 +17,7 @@ use node_world::Class;
 
 use super::look::{Amiss, Looked};
 use super::read::read_checked;
-use super::{Inner, REPAIR_BYTES, stats};
+use super::{Inner, stats};
 use crate::drive::{AppendError, SyncFailed};
 use crate::peer::{Collected, Kept, Reply, Request, Shard};
 
@@ -43,6 +43,8 @@ pub(crate) enum MendError {
     Unread,
     #[error("the drive where a shard belongs does not take it")]
     NotTaken,
+    #[error("the drive where a shard belongs does not vouch for it")]
+    NotVouched,
 }
 
 impl Inner {
@@ -70,6 +72,7 @@ impl Inner {
             }
             Ok(Mended::Lost) => {
                 stats::add(&self.counts.lost_chunks, 1);
+                // Or it was never acknowledged; who knows finds out which.
                 tracing::error!(%hash, generation, "too few shards of a chunk are left");
                 Some(Mended::Lost)
             }
@@ -95,9 +98,7 @@ impl Inner {
         if looked.is_trashed() {
             return Ok(Mended::Sound);
         }
-        let bytes = u32::try_from(2 * shape.stored_len).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let _in_memory = self.repairing.acquire_many(bytes.min(REPAIR_BYTES as u32)).await;
+        let _in_hand = self.repairing.take(2 * shape.stored_len).await;
         let Some(shards) = self.make(&looked, &amiss).await? else { return Ok(Mended::Lost) };
         let written = self.bring(&shards).await;
         self.clear(&looked, &amiss, &written).await?;
@@ -219,6 +220,7 @@ impl Inner {
         amiss: &Amiss,
         written: &[(u8, DriveId)],
     ) -> Result<(), MendError> {
+        let mut are_all_gone = true;
         for found in &looked.found {
             let Some(keeper) = amiss.plan.keepers.get(&found.index) else { continue };
             let is_there = written.contains(&(found.index, *keeper))
@@ -226,10 +228,11 @@ impl Inner {
                     other.is_sound && (other.index, other.drive) == (found.index, *keeper)
                 });
             if is_there && *keeper != found.drive && self.drive(found.drive).is_some() {
-                self.leave(&looked.key, found.index, found.drive, *keeper).await?;
+                let left = self.leave(&looked.key, found.index, found.drive, *keeper).await?;
+                are_all_gone &= left;
             }
         }
-        Ok(())
+        if are_all_gone { Ok(()) } else { Err(MendError::NotVouched) }
     }
 }
 
