@@ -165,7 +165,7 @@ impl Ops {
             return;
         }
         // Nobody was ever told of these, so they need not wait in the trash.
-        if let Err(error) = self.store.purge(keys).await {
+        if let Err(error) = self.store.withdraw(keys).await {
             tracing::debug!(%error, "superfluous copies stay for the search for orphans");
         }
     }
