@@ -7,7 +7,9 @@
 //! Never here: node-os, real time, threads, sockets.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to people")]
 
+mod cluster;
 mod determinism;
+mod options;
 
 use std::process::ExitCode;
 

@@ -16,8 +16,7 @@ use api::auth::{Authenticator, IssuerSettingsError};
 use api::issuer::OwnIssuer;
 use api::metrics::Metrics;
 use api::{ApiState, Parts};
-use api_ops::{Background, Lease, OpError, Ops, OpsParts};
-use axum::Router;
+use api_ops::{Background, Lease, OpError, OpsParts};
 use chunkstore::Store;
 use node_base::{ClusterMap, Duration, Epoch, NodeId};
 use node_world::{Task, World};
@@ -27,6 +26,8 @@ use raft_meta::table::cluster::Maps;
 use raft_meta::{Answer, Caller, Command, Proposal, TableError, table};
 
 pub use api::serve::{ServeSettings, serve};
+pub use api_ops::Ops;
+pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
 pub use settings::{ChunkSettings, Settings};
 

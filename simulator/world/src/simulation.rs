@@ -387,6 +387,16 @@ impl Sim {
         tokio::time::sleep(span).await;
     }
 
+    /// A span between two, from the stream that decides who comes first.
+    pub fn delay(&self, least: Duration, most: Duration) -> Duration {
+        self.0.between(least, most)
+    }
+
+    /// Writes a line of the scenario's own into the trace.
+    pub fn note(&self, what: fmt::Arguments<'_>) {
+        self.0.line(format_args!("- {what}"));
+    }
+
     /// A number in the range, from the stream that decides the faults.
     pub fn draw(&self, range: std::ops::Range<u64>) -> u64 {
         self.0.faults.draw().random_range(range)
