@@ -68,6 +68,7 @@ pub(crate) struct Options {
     pub(crate) length_ms: u64,
     pub(crate) network: Network,
     pub(crate) faults: Rates,
+    pub(crate) damages: Damages,
     pub(crate) workload: Workload,
 }
 
@@ -99,6 +100,15 @@ pub(crate) struct Rates {
     pub(crate) drive_lost_ms: Option<u64>,
 }
 
+/// How much of what keeps bytes may be destroyed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Damages {
+    /// No more than an acknowledged write bears.
+    Promised,
+    /// More: bytes may be lost. That must be said, and no others may be given out.
+    Beyond,
+}
+
 /// Who does what to the files: so many clients of each kind.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Workload {
@@ -128,12 +138,21 @@ impl Options {
             length_ms: chance.range(30_000..90_001),
             network: Network::draw(&chance),
             faults: Rates::draw(&chance),
+            damages: pick(&chance, &[Damages::Promised, Damages::Promised, Damages::Beyond]),
             workload: Workload::draw(&chance),
         }
     }
 
     pub(crate) fn seed(&self) -> Seed {
         Seed(self.seed)
+    }
+
+    /// Whether bytes may be lost in this run. No promise about reading them holds then, but that
+    /// nobody is given others.
+    pub(crate) fn may_lose_bytes(&self) -> bool {
+        let rates = &self.faults;
+        let any = [rates.disk_rot_ms, rates.disk_misdirected_ms, rates.drive_lost_ms];
+        self.damages == Damages::Beyond && any.iter().any(Option::is_some)
     }
 
     pub(crate) fn length(&self) -> Duration {
