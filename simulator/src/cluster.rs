@@ -383,8 +383,21 @@ fn settings(options: &Options, node: NodeId) -> Settings {
         data_dirs: (0..options.drives).map(|drive| folder(node, drive)).collect(),
         ..Settings::default()
     };
+    let tuning = &options.tuning;
+    settings.raft.snapshot_entries = tuning.snapshot_entries;
+    settings.raft.kept_entries = tuning.kept_entries;
+    settings.raft.log_segment_bytes = tuning.log_segment_bytes;
+    settings.raft.durable_every_ms = tuning.durable_every_ms;
+    settings.raft.tables_cache_bytes = 4 << 20;
     settings.chunks.reserve_bytes = 1 << 20;
-    settings.chunks.pack_bytes = 4 << 20;
+    settings.chunks.pack_bytes = tuning.pack_bytes;
+    settings.chunks.care_seconds = tuning.care_seconds;
+    settings.upkeep.round_ms = tuning.round_ms;
+    settings.upkeep.rows_per_command = tuning.rows_per_command;
+    settings.upkeep.lease_seconds = tuning.lease_seconds;
+    settings.upkeep.trash_seconds = tuning.trash_seconds;
+    settings.upkeep.orphan_seconds = tuning.orphan_seconds;
+    settings.upkeep.expire_seconds = 5;
     settings
 }
 

@@ -66,10 +66,29 @@ pub(crate) struct Options {
     pub(crate) drives: u64,
     /// How long faults and workload go on, in milliseconds of virtual time.
     pub(crate) length_ms: u64,
+    pub(crate) tuning: Tuning,
     pub(crate) network: Network,
     pub(crate) faults: Rates,
     pub(crate) damages: Damages,
     pub(crate) workload: Workload,
+}
+
+/// Settings of the nodes: small enough that what happens rarely happens in a run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Tuning {
+    /// The log is purged after so many entries, and keeps so many.
+    pub(crate) snapshot_entries: u64,
+    pub(crate) kept_entries: u64,
+    pub(crate) log_segment_bytes: u64,
+    /// The tables are made durable so often.
+    pub(crate) durable_every_ms: u64,
+    pub(crate) pack_bytes: u64,
+    pub(crate) care_seconds: u64,
+    pub(crate) round_ms: u64,
+    pub(crate) rows_per_command: u32,
+    pub(crate) lease_seconds: u64,
+    pub(crate) trash_seconds: u64,
+    pub(crate) orphan_seconds: u64,
 }
 
 /// The network on a good day.
@@ -136,6 +155,7 @@ impl Options {
             nodes: pick(&chance, &[1]),
             drives: pick(&chance, &[1, 1, 2, 3]),
             length_ms: chance.range(30_000..90_001),
+            tuning: Tuning::draw(&chance),
             network: Network::draw(&chance),
             faults: Rates::draw(&chance),
             damages: pick(&chance, &[Damages::Promised, Damages::Promised, Damages::Beyond]),
@@ -168,6 +188,24 @@ fn pick<T: Copy>(chance: &Chance, from: &[T]) -> T {
 fn rate(chance: &Chance, often_ms: u64, seldom_ms: u64) -> Option<u64> {
     let mean = chance.range(often_ms..seldom_ms);
     chance.happens(0.75).then_some(mean)
+}
+
+impl Tuning {
+    fn draw(chance: &Chance) -> Self {
+        Self {
+            snapshot_entries: pick(chance, &[50, 300, 20_000]),
+            kept_entries: pick(chance, &[5, 50, 5_000]),
+            log_segment_bytes: pick(chance, &[1 << 16, 1 << 20, 64 << 20]),
+            durable_every_ms: pick(chance, &[200, 1_000, 3_000]),
+            pack_bytes: pick(chance, &[1 << 16, 1 << 20, 16 << 20]),
+            care_seconds: pick(chance, &[1, 5, 60]),
+            round_ms: pick(chance, &[200, 500, 1_000]),
+            rows_per_command: pick(chance, &[3, 50, 1_000]),
+            lease_seconds: pick(chance, &[10, 30, 3_600]),
+            trash_seconds: pick(chance, &[1, 20]),
+            orphan_seconds: pick(chance, &[5, 30]),
+        }
+    }
 }
 
 impl Network {
