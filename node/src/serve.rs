@@ -71,6 +71,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     let real = RealWorld::node(&handle, NodeId(1), settings.cluster_listen)
         .map_err(|error| listen_failure("cluster_listen", &error))?;
     let addresses = Addresses {
+        node: NodeId(1),
         public_url: settings.public_url.clone().unwrap_or_else(|| sockets.url()),
         cluster: settings.advertise.clone().unwrap_or_else(|| real.address.to_string()),
     };

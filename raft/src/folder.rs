@@ -11,6 +11,7 @@ const MAGIC: &[u8; 8] = b"SdRftDir";
 const VERSION: u32 = 1;
 const LEN: usize = 48;
 const FILE: &str = "format";
+const JOINING: &str = "joining";
 const LOCK: &str = "lock";
 
 /// Why a folder cannot be used.
@@ -35,13 +36,21 @@ impl FolderError {
     }
 }
 
+/// Who a node is, for as long as it has its folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    pub node: NodeId,
+    /// The cluster's number, once the node is of one.
+    pub cluster: Option<u128>,
+    /// Whether it joined the cluster, and did not found it.
+    pub has_joined: bool,
+}
+
 /// The folder, locked for this process until dropped.
 pub(crate) struct Folder {
     world: World,
     pub(crate) path: PathBuf,
-    node: NodeId,
-    /// The cluster's number, once the node is of one.
-    pub(crate) cluster: Option<u128>,
+    identity: Option<Identity>,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -53,16 +62,16 @@ pub(crate) struct Folder {
 /// 12  checksum u32     CRC-32C of everything else
 /// 16  node     u64
 /// 24  cluster  u128    zero while the node is of none
-/// 40  zero     8 bytes
+/// 40  joined   u64     1 when it joined the cluster, else 0
 /// ```
-fn format(node: NodeId, cluster: Option<u128>) -> Vec<u8> {
+fn format(identity: Identity) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LEN);
     bytes.extend_from_slice(MAGIC);
     bytes.put_u32_le(VERSION);
     bytes.put_u32_le(0);
-    bytes.put_u64_le(node.0);
-    bytes.put_u128_le(cluster.unwrap_or(0));
-    bytes.put_u64_le(0);
+    bytes.put_u64_le(identity.node.0);
+    bytes.put_u128_le(identity.cluster.unwrap_or(0));
+    bytes.put_u64_le(u64::from(identity.has_joined));
     let checksum = crc32c::crc32c(&bytes);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     bytes
@@ -77,8 +86,8 @@ pub(crate) fn make(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 }
 
 impl Folder {
-    /// Opens the folder of `node`, or makes it. Blocks.
-    pub(crate) fn open(world: &World, path: &Path, node: NodeId) -> Result<Self, FolderError> {
+    /// Locks the folder, or makes it, and reads whose it is. Blocks.
+    pub(crate) fn open(world: &World, path: &Path) -> Result<Self, FolderError> {
         let disk = world.disk();
         make(disk, path).map_err(|source| FolderError::disk("make", path, source))?;
         let lock = disk.lock(&path.join(LOCK)).map_err(|source| match source.kind() {
@@ -86,12 +95,67 @@ impl Folder {
             _ => FolderError::disk("lock", path, source),
         })?;
         let mut folder =
-            Self { world: world.clone(), path: path.to_owned(), node, cluster: None, _lock: lock };
-        match folder.read(disk)? {
-            Some(bytes) => folder.cluster = folder.parse(&bytes)?,
-            None => folder.write(None)?,
+            Self { world: world.clone(), path: path.to_owned(), identity: None, _lock: lock };
+        if let Some(bytes) = folder.read(disk)? {
+            folder.identity = Some(folder.parse(&bytes)?);
         }
         Ok(folder)
+    }
+
+    /// Opens the folder of `node`; a new one becomes its. Blocks.
+    pub(crate) fn open_as(world: &World, path: &Path, node: NodeId) -> Result<Self, FolderError> {
+        let mut folder = Self::open(world, path)?;
+        match folder.identity {
+            Some(found) if found.node != node => {
+                let found = found.node;
+                Err(FolderError::OtherNode { path: path.join(FILE), found, asked: node })
+            }
+            Some(_) => Ok(folder),
+            None => {
+                folder.write(Identity { node, cluster: None, has_joined: false })?;
+                Ok(folder)
+            }
+        }
+    }
+
+    /// Whose it is; nothing when it is new.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// What this folder's node asks to join with: made once, so that a node that asks again after
+    /// a crash is known again. Blocks.
+    pub(crate) fn nonce(&self) -> Result<u128, FolderError> {
+        let path = self.path.join(JOINING);
+        let disk = self.world.disk();
+        let read = || -> io::Result<Option<u128>> {
+            let mut bytes = [0; 20];
+            let file = match disk.open(&path, OpenMode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => file?,
+            };
+            if file.len()? < bytes.len() as u64 {
+                return Ok(None);
+            }
+            file.read_at(&mut bytes, 0)?;
+            let (nonce, checksum) = ((&bytes[..16]).get_u128_le(), (&bytes[16..]).get_u32_le());
+            // Torn, it was never sent: the next one is as good.
+            Ok(Some(nonce).filter(|_| crc32c::crc32c(&bytes[..16]) == checksum))
+        };
+        if let Some(nonce) = read().map_err(|source| FolderError::disk("read", &path, source))? {
+            return Ok(nonce);
+        }
+        let nonce = self.world.random().max(1);
+        let mut bytes = nonce.to_le_bytes().to_vec();
+        bytes.put_u32_le(crc32c::crc32c(&bytes));
+        let write = || -> io::Result<()> {
+            let file = disk.open(&path, OpenMode::Create)?;
+            file.write_at(&bytes, 0)?;
+            file.sync_data()?;
+            disk.sync_folder(&self.path)
+        };
+        write().map_err(|source| FolderError::disk("write", &path, source))?;
+        Ok(nonce)
     }
 
     /// The file `format`; nothing when the folder is new.
@@ -106,7 +170,7 @@ impl Folder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let entries = disk.list(&self.path).map_err(fault)?;
-                let ours = |name: &str| name == LOCK || name == "format.new";
+                let ours = |name: &str| [LOCK, JOINING, "format.new"].contains(&name);
                 if entries.iter().all(|entry| ours(&entry.name)) {
                     Ok(None)
                 } else {
@@ -117,7 +181,7 @@ impl Folder {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Option<u128>, FolderError> {
+    fn parse(&self, bytes: &[u8]) -> Result<Identity, FolderError> {
         let path = || self.path.join(FILE);
         let found = (&bytes[8.min(bytes.len())..]).try_get_u32_le().unwrap_or(0);
         if bytes.starts_with(MAGIC) && found > VERSION {
@@ -126,31 +190,32 @@ impl Folder {
         if bytes.len() != LEN {
             return Err(FolderError::NotOurs { path: path() });
         }
-        let node = NodeId((&bytes[16..24]).get_u64_le());
-        let cluster = Some((&bytes[24..40]).get_u128_le()).filter(|cluster| *cluster != 0);
-        if bytes != format(node, cluster) {
-            return Err(FolderError::NotOurs { path: path() });
+        let identity = Identity {
+            node: NodeId((&bytes[16..24]).get_u64_le()),
+            cluster: Some((&bytes[24..40]).get_u128_le()).filter(|cluster| *cluster != 0),
+            has_joined: (&bytes[40..]).get_u64_le() == 1,
+        };
+        if bytes == format(identity) {
+            Ok(identity)
+        } else {
+            Err(FolderError::NotOurs { path: path() })
         }
-        if node != self.node {
-            return Err(FolderError::OtherNode { path: path(), found: node, asked: self.node });
-        }
-        Ok(cluster)
     }
 
-    /// Remembers, durably, which cluster the node is of. Blocks.
-    pub(crate) fn write(&mut self, cluster: Option<u128>) -> Result<(), FolderError> {
+    /// Remembers, durably, who the node is. Blocks.
+    pub(crate) fn write(&mut self, identity: Identity) -> Result<(), FolderError> {
         let (path, new) = (self.path.join(FILE), self.path.join("format.new"));
         let disk = self.world.disk();
         let write = || -> io::Result<()> {
             let file = disk.open(&new, OpenMode::Create)?;
             file.set_len(0)?;
-            file.write_at(&format(self.node, cluster), 0)?;
+            file.write_at(&format(identity), 0)?;
             file.sync_data()?;
             disk.rename(&new, &path)?;
             disk.sync_folder(&self.path)
         };
         write().map_err(|source| FolderError::disk("write", &path, source))?;
-        self.cluster = cluster;
+        self.identity = Some(identity);
         Ok(())
     }
 }

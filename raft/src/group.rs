@@ -1,5 +1,6 @@
 //! One node's part of the group, shared by the handle, the tasks and the handlers of messages.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use node_base::{Duration, NodeId};
@@ -7,7 +8,7 @@ use node_world::{Peer, World};
 use raft_meta::TableError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, Identity};
 use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::propose::{Forwarded, Waiting};
@@ -35,6 +36,8 @@ pub(crate) struct Group {
     /// Kibibytes of proposals that may wait.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) readers: mpsc::UnboundedSender<Asking>,
+    /// Nodes that were removed, as this node knows: what they say is refused.
+    pub(crate) removed: Mutex<BTreeSet<NodeId>>,
     /// What broke outside of openraft.
     pub(crate) broken: watch::Sender<Option<String>>,
 }
@@ -66,14 +69,14 @@ impl Group {
         self.world.sleep(PAUSE).await;
     }
 
-    /// Makes this node one of a cluster, for good.
-    pub(crate) async fn join(&self, cluster: u128) -> Result<(), FolderError> {
+    /// Makes this node the first of a cluster, for good, unless it is of one.
+    pub(crate) async fn begin(&self, cluster: u128) -> Result<(), FolderError> {
         let mut folder = self.folder.lock().await;
-        let Some(mut inner) = folder.take_if(|folder| folder.cluster.is_none()) else {
-            return Ok(());
-        };
+        let is_new = |folder: &mut Folder| folder.identity().is_none_or(|id| id.cluster.is_none());
+        let Some(mut inner) = folder.take_if(is_new) else { return Ok(()) };
+        let identity = Identity { node: self.node, cluster: Some(cluster), has_joined: false };
         let write = move || {
-            let written = inner.write(Some(cluster));
+            let written = inner.write(identity);
             (inner, written)
         };
         let (inner, written) = self.world.blocking(write).await;

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use node_base::plant::{self, Bug};
 use node_base::{Duration, NodeId};
 use node_world::{Class, Peer, Task, World};
-use openraft::error::{ClientWriteError, InitializeError, RaftError};
-use openraft::{ChangeMembers, ServerState};
+use openraft::ServerState;
+use openraft::error::{InitializeError, RaftError};
 use raft_meta::{Outcome, Proposal, Reader, TableError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::folder::{Folder, FolderError};
-use crate::group::{Group, Leader};
+use crate::group::Group;
 use crate::log::{LogError, LogStore};
 use crate::machine::{Machine, RULES, Rules};
 use crate::network::Network;
@@ -24,7 +24,7 @@ use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
 use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::Types;
-use crate::{propose, read};
+use crate::{members, propose, read};
 
 /// What openraft says of it; for the log.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -55,17 +55,6 @@ pub enum FoundError {
     Stopped(String),
 }
 
-/// Why a node is not taken in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MemberError {
-    #[error("this node does not lead")]
-    NotLeader { leader: Option<Peer> },
-    #[error("the members cannot be changed now: {0}")]
-    Refused(String),
-    #[error("this node has left the agreement: {0}")]
-    Stopped(String),
-}
-
 /// This node has left the agreement and will not come back by itself: the process should end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this node has left the agreement: {0}")]
@@ -88,6 +77,8 @@ pub struct Status {
     pub applied: u64,
     /// Everyone who votes or learns, by node.
     pub members: Vec<Peer>,
+    /// Those of them who vote.
+    pub voters: Vec<NodeId>,
     pub log_bytes: u64,
 }
 
@@ -137,7 +128,14 @@ impl Raft {
     /// [`FoundError::Already`] when the node has been of a cluster before.
     pub async fn found(&self, address: &str) -> Result<(), FoundError> {
         let group = &self.group;
-        group.join(group.world.random().max(1)).await?;
+        let has_joined = {
+            let folder = group.folder.lock().await;
+            folder.as_ref().and_then(Folder::identity).is_some_and(|identity| identity.has_joined)
+        };
+        if has_joined {
+            return Err(FoundError::Already);
+        }
+        group.begin(group.world.random().max(1)).await?;
         let members = std::collections::BTreeMap::from([(group.node.0, address.to_owned())]);
         group.raft.initialize(members).await.map_err(|error| match error {
             RaftError::APIError(InitializeError::NotAllowed(_)) => FoundError::Already,
@@ -149,32 +147,6 @@ impl Raft {
         Ok(())
     }
 
-    /// Takes another node into the cluster, first to learn and then to vote. Only the leader can.
-    ///
-    /// # Errors
-    /// See [`MemberError`].
-    pub async fn add_member(&self, peer: Peer) -> Result<(), MemberError> {
-        let raft = self.group.raft.clone();
-        let change = self.group.world.spawn(async move {
-            let node = peer.node.0;
-            raft.add_learner(node, peer.address, true).await?;
-            let voters = ChangeMembers::AddVoterIds([node].into());
-            raft.change_membership(voters, true).await.map(drop)
-        });
-        let changed = change.await.map_err(|ended| MemberError::Stopped(ended.to_string()))?;
-        changed.map_err(|error: RaftError<u64, ClientWriteError<u64, String>>| match error {
-            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => {
-                let leader = match self.group.leader() {
-                    Leader::Other(peer) => Some(peer),
-                    Leader::This | Leader::Unknown => None,
-                };
-                MemberError::NotLeader { leader }
-            }
-            RaftError::APIError(error) => MemberError::Refused(error.to_string()),
-            RaftError::Fatal(error) => MemberError::Stopped(error.to_string()),
-        })
-    }
-
     /// Has a command agreed, and answers what came of it when it was applied. On any node: one that
     /// does not lead sends it to the leader. The log holds it durably then.
     ///
@@ -182,8 +154,7 @@ impl Raft {
     /// See [`ProposeError`], whose variants say whether anything happened.
     pub async fn propose(&self, proposal: &Proposal) -> Result<Outcome, ProposeError> {
         let outcome = self.propose_bytes(Bytes::from(proposal.encode())).await?;
-        let retry_after = Duration::from_secs(1);
-        postcard::from_bytes(&outcome).map_err(|_| ProposeError::Uncertain { retry_after })
+        postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }
 
     pub(crate) async fn propose_bytes(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
@@ -237,6 +208,7 @@ impl Raft {
             applied_entry: progress.entry,
             applied: progress.command,
             members,
+            voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
             log_bytes: self.group.log.bytes(),
         }
     }
@@ -306,7 +278,7 @@ async fn start(
 ) -> Result<Raft, OpenError> {
     let config = Arc::new(settings.openraft().map_err(OpenError::Settings)?);
     let (inner, at) = (world.clone(), path.clone());
-    let folder = world.blocking(move || Folder::open(&inner, &at, node)).await?;
+    let folder = world.blocking(move || Folder::open_as(&inner, &at, node)).await?;
     let log = LogStore::open(&world, node, &path.join("log"), settings.log()).await?;
     let (inner, tables, chosen) = (world.clone(), path.join("tables"), settings.clone());
     let open = move || {
@@ -315,8 +287,10 @@ async fn start(
         Machine::new(&inner, engine, rules.apply).map_err(failed)
     };
     let (machine, closed) = world.blocking(open).await?;
-    let (cluster, known_cluster) = watch::channel(folder.cluster);
-    let network = Network { world: world.clone(), cluster: known_cluster };
+    let (cluster, known_cluster) =
+        watch::channel(folder.identity().and_then(|identity| identity.cluster));
+    let broken = watch::channel(None).0;
+    let network = Network { world: world.clone(), cluster: known_cluster, broken: broken.clone() };
     let raft = openraft::Raft::<Types>::new(node.0, config, network, log.clone(), machine.clone())
         .await
         .map_err(|error| OpenError::Start(Box::new(error)))?;
@@ -337,7 +311,8 @@ async fn start(
         forwarded: Mutex::default(),
         room: Arc::new(Semaphore::new(ROOM_KIB)),
         readers,
-        broken: watch::channel(None).0,
+        removed: Mutex::default(),
+        broken,
     });
     let weak = Arc::downgrade(&group);
     world.net().serve(Class::Consensus, Arc::new(ConsensusHandler(weak.clone())));
@@ -345,6 +320,7 @@ async fn start(
     let tasks = vec![
         world.spawn(propose::run(weak.clone(), proposed)),
         world.spawn(read::run(weak.clone(), asked)),
+        world.spawn(members::run(weak.clone())),
         world.spawn(keep(world.clone(), weak)),
     ];
     elect_the_only_voter(&group).await;

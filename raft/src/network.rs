@@ -16,6 +16,7 @@ use openraft::{AnyError, OptionalSend, StorageIOError};
 use raft_meta::TableError;
 use tokio::sync::watch;
 
+use crate::members::REMOVED;
 use crate::snapshot::{Note, SnapshotData, part};
 use crate::tables::{Row, Snapshot};
 use crate::types::{LogId, StorageError, Types, Vote, encode_entry};
@@ -35,6 +36,8 @@ type RpcError = RPCError<u64, String, RaftError<u64>>;
 pub(crate) struct Network {
     pub(crate) world: World,
     pub(crate) cluster: watch::Receiver<Option<u128>>,
+    /// Told when another node says that this one was removed.
+    pub(crate) broken: watch::Sender<Option<String>>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -42,7 +45,13 @@ impl RaftNetworkFactory<Types> for Network {
 
     async fn new_client(&mut self, target: u64, address: &String) -> Way {
         let peer = Peer { node: NodeId(target), address: address.clone() };
-        Way { world: self.world.clone(), cluster: self.cluster.clone(), peer, under_way: None }
+        Way {
+            world: self.world.clone(),
+            cluster: self.cluster.clone(),
+            broken: self.broken.clone(),
+            peer,
+            under_way: None,
+        }
     }
 }
 
@@ -50,6 +59,7 @@ impl RaftNetworkFactory<Types> for Network {
 pub(crate) struct Way {
     world: World,
     cluster: watch::Receiver<Option<u128>>,
+    broken: watch::Sender<Option<String>>,
     peer: Peer,
     under_way: Option<UnderWay>,
 }
@@ -112,7 +122,14 @@ impl Way {
         limit: Duration,
     ) -> impl Future<Output = Result<ConsensusReply, CallError>> + Send + use<> {
         let call = self.world.net().call(self.peer.clone(), Class::Consensus, request, limit);
-        async move { Ok(unpack_reply(&call.await?)?) }
+        let broken = self.broken.clone();
+        async move {
+            let reply = unpack_reply(&call.await?)?;
+            if reply == ConsensusReply::Removed {
+                broken.send_replace(Some(REMOVED.to_owned()));
+            }
+            Ok(reply)
+        }
     }
 
     /// Sends entries, unless the first of them are under way already; answers what came of those

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::batch::{FULL_BYTES, FULL_COUNT, join};
 use crate::group::{Group, Leader};
+use crate::members::REMOVED;
 use crate::wire::{Control, ControlReply, Raw, pack, unpack_reply};
 
 /// Why a proposal has no outcome.
@@ -29,6 +30,12 @@ pub enum ProposeError {
     /// Nothing happened.
     #[error("this node has left the agreement: {0}")]
     Stopped(String),
+}
+
+impl ProposeError {
+    pub(crate) fn uncertain() -> Self {
+        Self::Uncertain { retry_after: RETRY_AFTER }
+    }
 }
 
 /// When to try again.
@@ -88,7 +95,7 @@ impl Group {
                 Ok(outcome) => return Ok(outcome),
                 Err(Unanswered::NotLeader) => self.pause().await,
                 Err(Unanswered::Uncertain) => {
-                    return Err(ProposeError::Uncertain { retry_after: RETRY_AFTER });
+                    return Err(ProposeError::uncertain());
                 }
                 Err(Unanswered::Stopped(why)) => return Err(ProposeError::Stopped(why)),
             }
@@ -158,6 +165,10 @@ impl Group {
             Ok(reply) => match unpack_reply(&reply) {
                 Ok(ControlReply::Outcome(outcome)) => Ok(Bytes::from(outcome)),
                 Ok(ControlReply::NotLeader) => Err(Unanswered::NotLeader),
+                Ok(ControlReply::Removed) => {
+                    self.was_removed();
+                    Err(Unanswered::Stopped(REMOVED.to_owned()))
+                }
                 _ => Err(Unanswered::Uncertain),
             },
             // A node refuses a message before it does anything about it.

@@ -9,6 +9,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use raft_meta::TableError;
 
 use crate::group::Group;
+use crate::join::Asked;
 use crate::snapshot::{Note, NoteShape, SnapshotData};
 use crate::tables::Replacement;
 use crate::types::{Vote, decode_entry, encode};
@@ -37,23 +38,26 @@ fn group(weak: &Weak<Group>) -> Result<Arc<Group>, Refusal> {
 }
 
 impl Handler for ConsensusHandler {
-    fn handle(&self, _from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
+    fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
         let group = group(&self.0);
-        Box::pin(async move { Ok(Bytes::from(encode(&group?.consensus(&request).await?))) })
+        Box::pin(async move { Ok(Bytes::from(encode(&group?.consensus(from, &request).await?))) })
     }
 }
 
 impl Handler for ControlHandler {
-    fn handle(&self, _from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
+    fn handle(&self, from: NodeId, request: Bytes) -> BoxFuture<Result<Bytes, Refusal>> {
         let group = group(&self.0);
-        Box::pin(async move { Ok(Bytes::from(encode(&group?.control(&request).await?))) })
+        Box::pin(async move { Ok(Bytes::from(encode(&group?.control(from, &request).await?))) })
     }
 }
 
 impl Group {
-    async fn consensus(&self, request: &Bytes) -> Result<ConsensusReply, Refusal> {
+    async fn consensus(&self, from: NodeId, request: &Bytes) -> Result<ConsensusReply, Refusal> {
         let (cluster, message) = unpack::<Consensus<'_>>(request).map_err(refuse)?;
-        self.check_cluster(cluster, true).await?;
+        self.check_cluster(cluster)?;
+        if self.is_removed(from) {
+            return Ok(ConsensusReply::Removed);
+        }
         match message {
             Consensus::Append { vote, previous, committed, entries } => {
                 let entries = entries
@@ -140,9 +144,20 @@ impl Group {
         Ok(ConsensusReply::SnapshotTaken(reply.vote.into()))
     }
 
-    async fn control(self: &Arc<Self>, request: &Bytes) -> Result<ControlReply, Refusal> {
+    async fn control(
+        self: &Arc<Self>,
+        from: NodeId,
+        request: &Bytes,
+    ) -> Result<ControlReply, Refusal> {
         let (cluster, message) = unpack::<Control<'_>>(request).map_err(refuse)?;
-        self.check_cluster(cluster, false).await?;
+        if let (None, Control::Join { nonce, token, wish, address, zone }) = (cluster, &message) {
+            let asked = Asked { nonce: *nonce, token, wish: *wish, address, zone };
+            return Ok(self.take_in(asked).await);
+        }
+        self.check_cluster(cluster)?;
+        if self.is_removed(from) {
+            return Ok(ControlReply::Removed);
+        }
         Ok(match message {
             Control::Propose { term, message, proposal } => {
                 if !(self.check)(proposal.0) {
@@ -154,17 +169,17 @@ impl Group {
                 Ok(index) => ControlReply::ReadIndex(index),
                 Err(_) => ControlReply::NotLeader,
             },
+            Control::Probe => ControlReply::Applied(self.machine.progress().borrow().entry),
+            Control::Join { .. } => return Err(refuse("the node is of a cluster already")),
         })
     }
 
-    /// Refuses messages of another cluster. A node that is of none joins the first that sends it
-    /// entries.
-    async fn check_cluster(&self, theirs: Option<u128>, joins: bool) -> Result<(), Refusal> {
-        let ours = *self.cluster.borrow();
-        match (ours, theirs) {
-            (Some(ours), Some(theirs)) if ours == theirs => Ok(()),
-            (None, Some(theirs)) if joins => self.join(theirs).await.map_err(refuse),
-            _ => Err(refuse("the message is of another cluster")),
+    /// Refuses messages of another cluster, and all while this node is of none.
+    fn check_cluster(&self, theirs: Option<u128>) -> Result<(), Refusal> {
+        match *self.cluster.borrow() {
+            Some(ours) if theirs == Some(ours) => Ok(()),
+            Some(_) => Err(refuse("the message is of another cluster")),
+            None => Err(refuse("this node is of no cluster yet")),
         }
     }
 }

@@ -34,6 +34,11 @@ pub struct Settings {
     pub election_max_ms: u64,
     /// How long a proposal or a read waits for a leader, and for its turn, in milliseconds.
     pub patience_ms: u64,
+    /// How often the leader asks the other nodes how far they are, in milliseconds.
+    pub probe_ms: u64,
+    /// A node that is silent for this long is out, in milliseconds: what its drives hold is made
+    /// again on others.
+    pub out_after_ms: u64,
     /// The engine of the tables: `redb`; `sled` to compare with; `memory` for tests.
     pub engine: EngineKind,
     /// How much of the tables is kept in memory, in bytes.
@@ -60,6 +65,8 @@ impl Default for Settings {
             election_min_ms: 1_000,
             election_max_ms: 2_000,
             patience_ms: 5_000,
+            probe_ms: 1_000,
+            out_after_ms: 10 * 60 * 1_000,
             engine: EngineKind::Redb,
             tables_cache_bytes: 64 << 20,
             durable_every_ms: 3_000,

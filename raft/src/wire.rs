@@ -7,6 +7,7 @@
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
+use raft_meta::outcome::JoinRefusal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -86,6 +87,8 @@ pub(crate) enum ConsensusReply {
     PieceUnknown,
     /// The snapshot is installed, or the sender no longer leads.
     SnapshotTaken(VoteShape),
+    /// The sender was removed from the cluster.
+    Removed,
 }
 
 /// What nodes ask the leader in [`node_world::Class::Control`].
@@ -101,6 +104,18 @@ pub(crate) enum Control<'a> {
     },
     /// Up to where must be applied what a read shows that begins now?
     ReadIndex,
+    /// A node that is of no cluster yet asks any that is of one to be taken in.
+    Join {
+        /// The same whenever this node asks.
+        nonce: u128,
+        token: &'a str,
+        /// The number that it would have.
+        wish: Option<u64>,
+        address: &'a str,
+        zone: &'a str,
+    },
+    /// How far are you?
+    Probe,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -114,6 +129,16 @@ pub(crate) enum ControlReply {
     Busy,
     /// Whether it happened is not known.
     Uncertain,
+    /// Its number, and the cluster's.
+    Joined {
+        node: u64,
+        cluster: u128,
+    },
+    NotJoined(JoinRefusal),
+    /// The index of the last entry applied.
+    Applied(Option<u64>),
+    /// The sender was removed from the cluster.
+    Removed,
 }
 
 /// A whole message.

@@ -1,15 +1,17 @@
 //! What a node does by itself: upkeep of the tables, and of the drives by what the tables say.
 //!
-//! One loop on every node. The node that leads proposes upkeep, each command bounded; every node
-//! deletes from its own drives what the agreement has reaped, and looks now and then for bytes that
-//! no record names and none ever will.
+//! One loop on every node. The node that leads proposes upkeep, each command bounded. What concerns
+//! a node's own drives every node does for itself: it deletes what the agreement has reaped, and
+//! says how far it came; it empties its trash; and it looks now and then for bytes that no record
+//! names and none ever will.
 
 use chunkstore::{ChunkKey, ListCursor};
 use node_base::{Duration, Timestamp, limits};
 use node_world::{Instant, Task};
 use raft_meta::command::Upkeep;
 use raft_meta::query::chunk::{self, Departing, Standing};
-use raft_meta::{Answer, Command};
+use raft_meta::table::cluster::Nodes;
+use raft_meta::{Answer, Command, Reader, table};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Ops;
@@ -84,6 +86,7 @@ struct Upkeeper {
     searched_at: Instant,
     retired: Vec<Retired>,
     search: Option<ListCursor>,
+    deleted_up_to: u64,
 }
 
 impl Upkeeper {
@@ -97,6 +100,7 @@ impl Upkeeper {
             searched_at: now,
             retired: Vec::new(),
             search: None,
+            deleted_up_to: 0,
         }
     }
 
@@ -157,24 +161,36 @@ impl Upkeeper {
         Ok(())
     }
 
-    /// Deletes the shards of reaped chunks from this node's drives, then forgets the reaping.
+    /// Deletes the shards of reaped chunks from this node's drives, and says so. Once all nodes
+    /// have, the reaping is forgotten. The tables remember how far this node came.
     async fn delete_reaped(&mut self) -> Result<(), OpError> {
+        let node = self.ops.node;
         // Room for all that one command reaps, and for more.
-        let limit = TOGETHER + self.settings.rows_per_command as usize;
+        let mut limit = TOGETHER + self.settings.rows_per_command as usize;
         loop {
-            let mut reaped =
-                self.ops.look(move |tables| chunk::reaped(tables, 0, u64::MAX, limit)).await?;
-            let Some(last) = reaped.last().map(|chunk| chunk.index) else { return Ok(()) };
-            // What a command reaped is forgotten together: where the page is full, there may be
-            // more of the last one behind it.
-            let up_to = if reaped.len() < limit { last } else { last - 1 };
-            reaped.retain(|chunk| chunk.index <= up_to);
-            let keys = reaped.iter().map(key).collect();
+            let deleted = self.deleted_up_to;
+            let look = move |tables: &dyn Reader| {
+                let row = table::get::<Nodes>(tables, &(node.0,))?;
+                let behind = row.map_or(0, |row| row.deleted_up_to).max(deleted);
+                chunk::reaped(tables, behind, u64::MAX, limit)
+            };
+            let reaped = self.ops.look(look).await?;
+            let (Some(first), Some(last)) = (reaped.first(), reaped.last()) else { return Ok(()) };
+            // What one command reaped counts as deleted when all of it is: where the page is full,
+            // there may be more of the last one behind it.
+            let up_to = if reaped.len() < limit { last.index } else { last.index - 1 };
+            if up_to < first.index {
+                limit *= 2;
+                continue;
+            }
+            let keys = reaped.iter().filter(|chunk| chunk.index <= up_to).map(key).collect();
             // By log time, which expiry goes by everywhere.
             let at = reaped.iter().filter_map(|chunk| chunk.at).max().unwrap_or_default();
             self.ops.store.delete(keys, at).await?;
             let forget = Command::Upkeep(Upkeep::ForgetReaped { up_to });
             self.ops.agree_as_node::<Answer>(forget).await?;
+            // The own row may tell so a moment later.
+            self.deleted_up_to = up_to;
         }
     }
 
@@ -217,7 +233,9 @@ impl Upkeeper {
         Ok(())
     }
 
-    /// Tells, by one moment of the tables, what nothing will ever name from what is in use.
+    /// Tells, by one moment of the tables, what nothing will ever name from what is in use. A moment
+    /// after the shards were found: a node that is behind would not know of the writers that they
+    /// came under, and take what is new for what is left over.
     async fn sort_out(
         &self,
         keys: Vec<ChunkKey>,
@@ -226,7 +244,7 @@ impl Upkeeper {
             return Ok((Vec::new(), Vec::new()));
         }
         self.ops
-            .look(move |tables| {
+            .look_now(move |tables| {
                 let (mut orphaned, mut known) = (Vec::new(), Vec::new());
                 for key in keys {
                     match chunk::standing(tables, key.tenant, key.hash, key.generation)? {

@@ -10,6 +10,7 @@
 mod background;
 mod batch;
 mod call;
+mod cluster;
 mod content;
 mod error;
 mod follow;

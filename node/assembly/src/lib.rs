@@ -7,7 +7,10 @@
 //! Never here: the real outside, and rules about files.
 
 mod first;
+mod map;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,18 +21,19 @@ use api::metrics::Metrics;
 use api::{ApiState, Parts};
 use api_ops::{Background, Lease, OpError, OpsParts};
 use chunkstore::Store;
-use node_base::{ClusterMap, Duration, Epoch, NodeId};
+use node_base::{Duration, NodeId};
 use node_world::{Task, World};
-use raft::{Dead, Raft};
+use raft::{Dead, ProposeError, Raft};
 use raft_meta::command::Upkeep;
-use raft_meta::table::cluster::Maps;
-use raft_meta::{Answer, Caller, Command, Proposal, TableError, table};
+use raft_meta::{Answer, Caller, Command, Proposal, TableError};
+
+use crate::map::Map;
 
 pub use api::serve::{ServeSettings, serve};
 pub use api_ops::Ops;
 pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
-pub use settings::{ChunkSettings, Settings};
+pub use settings::{ChunkSettings, JoinSettings, Settings};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,16 @@ pub enum StartError {
     Raft(#[from] raft::OpenError),
     #[error(transparent)]
     Found(#[from] raft::FoundError),
+    #[error(transparent)]
+    RaftFolder(#[from] raft::FolderError),
+    #[error("the node does not join")]
+    Join(#[from] raft::JoinError),
+    #[error(
+        "{} belongs to node {found}, and this process runs as node {bears}", path.display()
+    )]
+    OtherNode { path: PathBuf, found: NodeId, bears: NodeId },
+    #[error(transparent)]
+    Dead(#[from] Dead),
     #[error(transparent)]
     Drives(#[from] chunkstore::OpenError),
     #[error(transparent)]
@@ -70,22 +84,54 @@ pub struct Node {
     ops: Ops,
     background: Background,
     care: Task<()>,
+    map: Map,
     state: ApiState,
     /// How to sign in for the first time; only at the node's very first start.
     pub first_sign_in: Option<FirstSignIn>,
 }
 
-/// How a node is reached, once its sockets are bound.
+/// As whom and where a node is reached, once its sockets are bound.
 #[derive(Debug, Clone)]
 pub struct Addresses {
+    /// The number under which the node's world sends and takes messages. See [`enter`].
+    pub node: NodeId,
     /// By people, such as `http://127.0.0.1:8000`.
     pub public_url: String,
     /// By other nodes.
     pub cluster: String,
 }
 
-/// The node of a cluster of one.
+/// The number of a node that founds a cluster and bears none yet.
 const FIRST_NODE: NodeId = NodeId(1);
+
+/// Tells the number of the node that has these data directories, before its world is made: what the
+/// directory says; else the number that joining gives, where `settings.join` is set; else the first.
+/// `address` is where other nodes will reach it.
+///
+/// # Errors
+/// Why it cannot join.
+pub async fn enter(
+    world: &World,
+    settings: &Settings,
+    address: &str,
+) -> Result<NodeId, StartError> {
+    let home = settings.data_dirs.first().ok_or(StartError::NoFolder)?;
+    for folder in &settings.data_dirs {
+        check_folder(world, folder).await?;
+    }
+    if let Some(identity) = raft::identity(world, home.join("raft")).await? {
+        return Ok(identity.node);
+    }
+    let Some(join) = &settings.join else { return Ok(FIRST_NODE) };
+    let request = raft::JoinRequest {
+        via: join.via.clone(),
+        token: join.token.clone(),
+        wish: None,
+        address: address.to_owned(),
+        zone: settings.zone.clone(),
+    };
+    Ok(raft::join(world, home.join("raft"), &request).await?.node)
+}
 
 impl Node {
     /// Starts a node; ready to serve when this answers.
@@ -103,19 +149,30 @@ impl Node {
         for folder in &settings.data_dirs {
             check_folder(&world, folder).await?;
         }
-        let raft = Raft::open(&world, FIRST_NODE, home.join("raft"), &settings.raft).await?;
+        let identity = first::identity(&world, settings, &addresses).await?;
+        let node = identity.node;
+        let raft = Raft::open(&world, node, home.join("raft"), &settings.raft).await?;
         let raft = Arc::new(raft);
-        let cluster = first::found(&world, &raft, &addresses).await?;
-        let store = open_store(&world, settings, cluster.id).await?;
-        let lease = start_node(&world, &raft, settings, &addresses).await?;
+        let dead = raft.dead();
+        let entering = async {
+            let cluster = first::cluster(&world, &raft, identity, &addresses).await?;
+            let lease = start_node(&world, &raft, node, settings, &addresses).await?;
+            Ok::<_, StartError>((cluster, lease))
+        };
+        let (cluster, lease) = tokio::select! {
+            biased;
+            dead = dead => return Err(dead.into()),
+            entered = entering => entered?,
+        };
+        let store = open_store(&world, settings, node, cluster.id).await?;
         let ops = Ops::new(OpsParts {
-            node: FIRST_NODE,
+            node,
             world: world.clone(),
             raft: Arc::clone(&raft),
             store,
             lease: Lease::new(lease),
         });
-        agree_on_drives(&ops).await?;
+        let map = Map::start(&ops).await?;
         let background = Background::start(&ops, settings.upkeep.clone());
         let store = ops.store.clone();
         let care = world.spawn(async move { store.care().await });
@@ -130,10 +187,12 @@ impl Node {
             version,
         });
         let first_sign_in = match (state.identity.own(), cluster.first_tenant) {
-            (Some(own), Some(tenant)) => first::administrator(&ops, own, tenant, home).await?,
+            (Some(own), Some(tenant)) if first::is_first(&ops).await? => {
+                first::administrator(&ops, own, tenant, home).await?
+            }
             _ => None,
         };
-        Ok(Self { world, raft, ops, background, care, state, first_sign_in })
+        Ok(Self { world, raft, ops, background, care, map, state, first_sign_in })
     }
 
     /// The public HTTP surface.
@@ -167,9 +226,10 @@ impl Node {
     /// # Errors
     /// When the tables could not be made durable; the log has it all.
     pub async fn stop(self) -> Result<(), TableError> {
-        let Self { world, mut raft, ops, background, mut care, state, .. } = self;
+        let Self { world, mut raft, ops, background, mut care, map, state, .. } = self;
         ops.stop_waiting();
         background.stop();
+        map.stop();
         care.abort();
         drop((ops, state));
         // Requests that were cut off still hold the operations for a moment.
@@ -212,13 +272,14 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
 async fn open_store(
     world: &World,
     settings: &Settings,
+    node: NodeId,
     cluster: u128,
 ) -> Result<Store, StartError> {
     let folders = settings.data_dirs.iter().map(|folder| folder.join("chunks")).collect();
     let chunks = &settings.chunks;
     let settings = chunkstore::Settings {
         cluster,
-        node: FIRST_NODE,
+        node,
         zone: settings.zone.clone(),
         pack_bytes: chunks.pack_bytes,
         reserve_bytes: chunks.reserve_bytes,
@@ -228,60 +289,45 @@ async fn open_store(
     Ok(Store::open(world, folders, settings).await?)
 }
 
-/// Says to the agreement that the node is here; answers the lease it may write under.
+/// Says to the agreement that the node is here; answers the lease it may write under. Said twice,
+/// the lease of the first time is closed before anything was written under it.
 async fn start_node(
     world: &World,
     raft: &Raft,
+    node: NodeId,
     settings: &Settings,
     addresses: &Addresses,
 ) -> Result<u64, StartError> {
-    let start = Upkeep::StartNode {
-        node: FIRST_NODE,
-        address: addresses.cluster.clone(),
-        zone: settings.zone.clone(),
-    };
-    match propose(world, raft, Command::Upkeep(start)).await? {
-        Answer::Lease(writer) => Ok(writer),
-        _ => Err(StartError::Refused(raft_meta::Refusal::WrongCaller)),
+    loop {
+        let (address, zone) = (addresses.cluster.clone(), settings.zone.clone());
+        let start = Command::Upkeep(Upkeep::StartNode { node, address, zone });
+        match propose(world, raft, node, start).await {
+            Ok(Answer::Lease(writer)) => return Ok(writer),
+            Ok(_) => return Err(StartError::Refused(raft_meta::Refusal::WrongCaller)),
+            Err(StartError::Propose(
+                ProposeError::Unavailable { .. } | ProposeError::Uncertain { .. },
+            )) => world.sleep(START_PAUSE).await,
+            Err(error) => return Err(error),
+        }
     }
 }
 
+const START_PAUSE: Duration = Duration::from_millis(50);
+
 /// Has a command of this node agreed on, before there are operations to do so.
-async fn propose(world: &World, raft: &Raft, command: Command) -> Result<Answer, StartError> {
+async fn propose(
+    world: &World,
+    raft: &Raft,
+    node: NodeId,
+    command: Command,
+) -> Result<Answer, StartError> {
     let proposal = Proposal {
         at: world.wall(),
         seed: world.id_seed(),
-        caller: Caller::Node(FIRST_NODE),
+        caller: Caller::Node(node),
         remember: None,
         if_revision: None,
         command,
     };
     raft.propose(&proposal).await?.map_err(StartError::Refused)
-}
-
-/// The cluster map must say which drives there are: a new or lost one makes the next epoch.
-async fn agree_on_drives(ops: &Ops) -> Result<(), StartError> {
-    let known = ops
-        .look(|tables| {
-            let mut newest: Option<ClusterMap> = None;
-            table::scan_back::<Maps>(tables, &(), &mut |_, map| {
-                newest = Some(map);
-                std::ops::ControlFlow::Break(())
-            })?;
-            Ok(newest)
-        })
-        .await?;
-    let drives = ops.store.drives();
-    let map = match known {
-        Some(map) if map.drives == drives => map,
-        known => {
-            let known = known.unwrap_or_default();
-            let map = ClusterMap { epoch: Epoch(known.epoch.0 + 1), drives, ..known };
-            let agree = Upkeep::SetMap(map.clone());
-            ops.agree_as_node::<Answer>(Command::Upkeep(agree)).await?;
-            map
-        }
-    };
-    ops.store.set_map(map);
-    Ok(())
 }

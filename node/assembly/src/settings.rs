@@ -30,6 +30,9 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// The failure domain this node is in.
     pub zone: String,
+    /// How a node without data enters a cluster: it joins one, where this is set, and founds one
+    /// where it is not. A node with data is what its data says.
+    pub join: Option<JoinSettings>,
     /// What the log shows, as `level` or `target=level,…`.
     pub log: String,
     /// Connections and requests.
@@ -57,6 +60,7 @@ impl Default for Settings {
             tls_cert: None,
             tls_key: None,
             zone: "default".to_owned(),
+            join: None,
             log: "info,openraft=warn".to_owned(),
             http: ServeSettings::default(),
             identity: IdentitySettings::default(),
@@ -73,6 +77,16 @@ impl Settings {
         let default = self.identity.issuers.is_empty() && self.listen.ip().is_loopback();
         self.identity.built_in.unwrap_or(default)
     }
+}
+
+/// The cluster that a node without data joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinSettings {
+    /// Addresses at which nodes of the cluster listen for other nodes.
+    pub via: Vec<String>,
+    /// A token made by the cluster.
+    pub token: String,
 }
 
 /// Packs of chunks on the drives.

@@ -39,11 +39,18 @@ impl Class {
     }
 }
 
-/// A node and where it listens.
+/// A node and where it listens. Node 0 is whoever listens there: no node has that number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Peer {
     pub node: NodeId,
     pub address: String,
+}
+
+impl Peer {
+    /// Whoever listens there.
+    pub fn at(address: &str) -> Self {
+        Self { node: NodeId::default(), address: address.to_owned() }
+    }
 }
 
 /// Why a message has no reply.

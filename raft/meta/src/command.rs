@@ -4,13 +4,14 @@
 //! they are at its index. It carries no clock and no randomness but its proposal's.
 
 use node_base::{
-    ClusterMap, ConflictId, DeviceId, FileId, Generation, GroupId, InvitationId, NodeId, PartnerId,
-    PermissionSet, Profile, Role, Sha256, ShareId, TenantId, Timestamp, UploadId, UserId,
-    VersionId,
+    ConflictId, DeviceId, Drive, Epoch, FileId, Generation, GroupId, InvitationId, NodeId,
+    PartnerId, PermissionSet, Profile, Role, Sha256, ShareId, TenantId, Timestamp, UploadId,
+    UserId, VersionId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
+use crate::table::cluster::Seat;
 use crate::table::device::Preference;
 use crate::table::identity::{Grant, SigningKey};
 use crate::table::item::{ItemId, Parent};
@@ -29,6 +30,7 @@ pub enum Command {
     Quota(QuotaCommand),
     Identity(IdentityCommand),
     Upkeep(Upkeep),
+    Cluster(ClusterCommand),
 }
 
 impl Command {
@@ -568,41 +570,39 @@ pub enum Upkeep {
         cursor_key: [u8; 32],
     },
     /// A node has started: its old lease is closed, a new one opened.
-    StartNode {
-        node: NodeId,
-        address: String,
-        zone: String,
-    },
+    StartNode { node: NodeId, address: String, zone: String },
     /// The node opens another lease; the one it names is closed.
-    RotateLease {
-        node: NodeId,
-        close: Option<u64>,
-    },
-    SetMap(ClusterMap),
+    RotateLease { node: NodeId, close: Option<u64> },
     /// Expires sessions, outcomes, grants, memberships' effects and trash, at most `limit` of each.
-    Expire {
-        limit: u32,
-    },
+    Expire { limit: u32 },
     /// Releases rows of purged subtrees, dropped manifests and old versions, at most `limit` rows.
-    Release {
-        limit: u32,
-    },
+    Release { limit: u32 },
     /// Removes from the tables condemned chunks that still nobody needs and that were condemned
     /// before this log index, at most `limit`.
-    Reap {
-        before: u64,
-        limit: u32,
-    },
-    /// Drives have deleted what was reaped up to this log index.
-    ForgetReaped {
-        up_to: u64,
-    },
+    Reap { before: u64, limit: u32 },
+    /// The drives of the node that says so have deleted what was reaped up to this log index. What
+    /// all nodes have deleted is forgotten.
+    ForgetReaped { up_to: u64 },
     /// A version's checksum, computed from its bytes.
-    SetChecksum {
-        tenant: TenantId,
-        file: FileId,
-        number: u32,
-        version: VersionId,
-        sha256: Sha256,
-    },
+    SetChecksum { tenant: TenantId, file: FileId, number: u32, version: VersionId, sha256: Sha256 },
+}
+
+/// Who is of the cluster, and on which drives its bytes are. Nodes alone say so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ClusterCommand {
+    /// Lets so many nodes join for so long, where they know the secret that has this hash.
+    AddJoinToken { secret: Sha256, seconds: u32, uses: u32 },
+    /// A node asks to join, through one that is of the cluster. Repeated with the same nonce, the
+    /// answer is the same. It gets the number it wishes for, where nobody ever had it; the next
+    /// one without a wish.
+    Join { nonce: u128, secret: Sha256, wish: Option<NodeId>, address: String, zone: String },
+    /// Promotes, demotes or removes a node.
+    SetSeat { node: NodeId, seat: Seat },
+    /// A node has been down for too long to count on its drives, or is back.
+    SetOut { node: NodeId, is_out: bool },
+    /// These are all drives of the node that says so.
+    StateDrives { drives: Vec<Drive> },
+    /// The drives of the node that says so have nothing left that only maps before this epoch lead
+    /// to. A map that nobody needs is retired.
+    Settle { epoch: Epoch },
 }

@@ -1,8 +1,8 @@
 //! What comes of a command: an answer, or a refusal that changed nothing.
 
 use node_base::{
-    AceId, ConflictId, DeviceId, Generation, GroupId, InvitationId, NameError, PartnerId, Sha256,
-    ShareId, TenantId, Timestamp, UploadId, UserId,
+    AceId, ConflictId, DeviceId, Generation, GroupId, InvitationId, NameError, NodeId, PartnerId,
+    Sha256, ShareId, TenantId, Timestamp, UploadId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,25 @@ pub enum Answer {
     Lease(u64),
     /// How many rows were touched; fewer than allowed means nothing is left.
     Worked(u32),
+    /// The number of the node that joined, or why it does not.
+    Joined(Result<NodeId, JoinRefusal>),
+}
+
+/// Why a node may not join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum JoinRefusal {
+    #[error("the join token is not one of this cluster, or was used up")]
+    UnknownToken,
+    #[error("the join token has expired")]
+    ExpiredToken,
+    #[error("the number {0} cannot be given, or was given before")]
+    NumberTaken(NodeId),
+    #[error("the node was removed from the cluster")]
+    Removed,
+    #[error("the cluster has as many nodes as it can")]
+    Full,
+    #[error("the address or the zone is too long")]
+    Malformed,
 }
 
 /// An item as a caller may see it.

@@ -120,11 +120,11 @@ fn a_command_over_the_limit_never_enters_the_log() {
     run(5, async |world| {
         let raft = open_or_found(&world).await;
         let before = raft.status().last_entry;
-        let refused = raft.propose_bytes(vec![7; COMMAND_MAX + 1].into()).await;
+        let refused = raft.propose_bytes(vec![super::KEY; COMMAND_MAX + 1].into()).await;
         let (size, max) = (COMMAND_MAX + 1, COMMAND_MAX);
         assert_eq!(refused, Err(ProposeError::TooLarge { size, max }));
         assert_eq!(raft.status().last_entry, before);
-        raft.propose_bytes(vec![7; COMMAND_MAX].into()).await.expect("it leads");
+        raft.propose_bytes(vec![super::KEY; COMMAND_MAX].into()).await.expect("it leads");
     });
 }
 

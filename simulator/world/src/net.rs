@@ -147,7 +147,7 @@ type Answer = Result<Bytes, NetError>;
 
 struct Message {
     flight: Flight,
-    /// Whom the sender thinks it speaks to.
+    /// Whom the sender thinks it speaks to; 0 is whoever is there.
     meant: NodeId,
     class: Class,
     request: Bytes,
@@ -165,7 +165,7 @@ impl Message {
             let refused = NetError::Unreachable("connection refused".to_owned());
             return self.answer(Err(refused)).await;
         };
-        if self.meant != self.flight.to {
+        if self.meant != self.flight.to && self.meant != NodeId::default() {
             let misled = Refusal(format!("this is not node {}", self.meant));
             return self.answer(Err(NetError::Refused(misled))).await;
         }

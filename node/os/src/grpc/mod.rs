@@ -74,7 +74,7 @@ impl Shared {
     ) -> Result<Bytes, NetError> {
         check_size(&request)?;
         let answer = async {
-            if to.node == self.node {
+            if to.node == self.node && self.node != NodeId::default() {
                 self.handle(self.node, class, request).await
             } else {
                 self.channels.call(self.node, to, class, request, limit).await

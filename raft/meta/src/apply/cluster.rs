@@ -1,19 +1,15 @@
-//! The cluster itself: founding it, nodes that start, writer leases, maps.
+//! The cluster itself: founding it, nodes that start, writer leases.
 
-use node_base::{ClusterMap, NodeId, TenantId};
+use node_base::{Epoch, NodeId, TenantId};
 
 use super::people::tenant::{self, NewTenant};
-use super::{Step, Stop};
+use super::{Step, Stop, nodes};
 use crate::caller::Caller;
 use crate::command::Upkeep;
-use crate::outcome::{Answer, Invalid, Refusal};
-use crate::table::cluster::{Cluster, Clusters, Maps, Node, Nodes};
+use crate::outcome::{Answer, Refusal};
+use crate::table::cluster::{Cluster, Clusters, Node, Nodes, Seat};
 use crate::table::upload::{Writer, Writers};
 use crate::table::{self};
-
-/// Drives in one map, and bytes of a node's address or zone.
-const DRIVES_MAX: usize = 10_000;
-const ADDRESS_MAX: usize = 255;
 
 /// Runs those steps of upkeep that are about the cluster itself.
 pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop> {
@@ -24,7 +20,6 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         }
         Upkeep::StartNode { node, address, zone } => start_node(step, *node, address, zone),
         Upkeep::RotateLease { node, close } => rotate_lease(step, *node, *close),
-        Upkeep::SetMap(map) => set_map(step, map),
         Upkeep::Expire { .. }
         | Upkeep::Release { .. }
         | Upkeep::Reap { .. }
@@ -62,30 +57,45 @@ fn require_self(step: &Step<'_>, node: NodeId) -> Result<(), Refusal> {
 /// What was written under the lease of an earlier start can be named no more.
 fn start_node(step: &mut Step<'_>, id: NodeId, address: &str, zone: &str) -> Result<Answer, Stop> {
     require_self(step, id)?;
-    for (field, text) in [("address", address), ("zone", zone)] {
-        if text.len() > ADDRESS_MAX {
-            return Err(
-                Refusal::invalid(field, Invalid::TooLong { max: ADDRESS_MAX as u64 }).into()
-            );
-        }
-    }
-    let before = table::get::<Nodes>(step.reader(), &(id.0,))?;
-    if let Some(lease) = before.as_ref().and_then(|node| node.lease) {
+    nodes::check_place(address, zone)?;
+    let node = match table::get::<Nodes>(step.reader(), &(id.0,))? {
+        Some(node) if node.seat == Seat::Removed => return Err(Refusal::WrongCaller.into()),
+        Some(node) => node,
+        None => founder(step, id)?,
+    };
+    if let Some(lease) = node.lease {
         close_lease(step, id, lease)?;
     }
-    let node = Node {
-        id,
-        address: address.to_owned(),
-        zone: zone.to_owned(),
-        incarnation: before.map_or(0, |node| node.incarnation) + 1,
-        lease: None,
-    };
+    let (address, zone) = (address.to_owned(), zone.to_owned());
+    let node = Node { address, zone, incarnation: node.incarnation + 1, lease: None, ..node };
     open_lease(step, node)
+}
+
+/// The first node of a cluster; every other has to join before it starts.
+fn founder(step: &Step<'_>, id: NodeId) -> Result<Node, Stop> {
+    let others = table::some::<Nodes>(step.reader(), &(), 1)?;
+    if others.is_empty() {
+        Ok(Node {
+            id,
+            address: String::new(),
+            zone: String::new(),
+            incarnation: 0,
+            lease: None,
+            seat: Seat::MayVote,
+            nonce: 0,
+            drives: Vec::new(),
+            is_out: false,
+            deleted_up_to: step.index,
+            settled: Epoch::default(),
+        })
+    } else {
+        Err(Refusal::WrongCaller.into())
+    }
 }
 
 fn rotate_lease(step: &mut Step<'_>, id: NodeId, close: Option<u64>) -> Result<Answer, Stop> {
     require_self(step, id)?;
-    let node = table::get::<Nodes>(step.reader(), &(id.0,))?.ok_or(Refusal::WrongCaller)?;
+    let node = nodes::member(step, id)?;
     if let Some(lease) = close {
         close_lease(step, id, lease)?;
     }
@@ -102,7 +112,7 @@ fn open_lease(step: &mut Step<'_>, node: Node) -> Result<Answer, Stop> {
 }
 
 /// Closes a lease of this node; one that is closed already, or another's, stays as it is.
-fn close_lease(step: &mut Step<'_>, id: NodeId, lease: u64) -> Result<(), Stop> {
+pub(super) fn close_lease(step: &mut Step<'_>, id: NodeId, lease: u64) -> Result<(), Stop> {
     let writer = table::get::<Writers>(step.reader(), &(lease,))?;
     if matches!(writer, Some(Writer::Lease { node, .. }) if node == id) {
         table::delete::<Writers>(step.tables, &(lease,))?;
@@ -110,43 +120,9 @@ fn close_lease(step: &mut Step<'_>, id: NodeId, lease: u64) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Takes the map that follows the newest; that one again is taken as a repetition.
-fn set_map(step: &mut Step<'_>, map: &ClusterMap) -> Result<Answer, Stop> {
-    check_map(map).map_err(|reason| Refusal::invalid("map", reason))?;
-    let mut newest = None;
-    table::scan_back::<Maps>(step.reader(), &(), &mut |_, map| {
-        newest = Some(map);
-        std::ops::ControlFlow::Break(())
-    })?;
-    match newest {
-        Some(newest) if newest == *map => return Ok(Answer::Done),
-        Some(newest) if newest.epoch.0 + 1 != map.epoch.0 => {
-            return Err(Refusal::PreconditionFailed.into());
-        }
-        _ => {}
-    }
-    table::put::<Maps>(step.tables, &(map.epoch.0,), map)?;
-    Ok(Answer::Done)
-}
-
-fn check_map(map: &ClusterMap) -> Result<(), Invalid> {
-    if map.drives.len() > DRIVES_MAX {
-        return Err(Invalid::TooMany { max: DRIVES_MAX as u64 });
-    }
-    let mut ids: Vec<_> = map.drives.iter().map(|drive| drive.id).collect();
-    ids.sort_unstable();
-    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(Invalid::Rule("a drive is named twice".to_owned()));
-    }
-    if map.profile.is_some_and(|profile| profile.data == 0) {
-        return Err(Invalid::Rule("a profile has at least one data shard".to_owned()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use node_base::{ClusterMap, Drive, DriveId, Epoch, NodeId};
+    use node_base::NodeId;
 
     use crate::caller::Caller;
     use crate::command::{Command, Upkeep};
@@ -207,6 +183,8 @@ mod tests {
         let mut fixture = Fixture::new();
         assert_eq!(start(&mut fixture, 3, 4), Err(Refusal::WrongCaller));
         let Ok(Answer::Lease(lease)) = start(&mut fixture, 3, 3) else { panic!("a lease") };
+        assert_eq!(start(&mut fixture, 4, 4), Err(Refusal::WrongCaller), "it has not joined");
+        crate::apply::nodes::tests::join(&mut fixture, 4);
         assert!(start(&mut fixture, 4, 4).is_ok());
         let rotate = Upkeep::RotateLease { node: NodeId(4), close: Some(lease) };
         assert!(run(&mut fixture, 4, rotate).is_ok());
@@ -214,21 +192,5 @@ mod tests {
         let ann = fixture.ann;
         let rotate = Upkeep::RotateLease { node: NodeId(4), close: None };
         assert_eq!(fixture.run(ann, Command::Upkeep(rotate)), Err(Refusal::WrongCaller));
-    }
-
-    #[test]
-    fn maps_follow_one_another() {
-        let mut fixture = Fixture::new();
-        let drive = |id| Drive { id: DriveId(id), node: NodeId(1), zone: String::new(), weight: 1 };
-        let map = |epoch, ids: &[u128]| {
-            let drives = ids.iter().map(|id| drive(*id)).collect();
-            Upkeep::SetMap(ClusterMap { epoch: Epoch(epoch), drives, profile: None })
-        };
-        assert_eq!(run(&mut fixture, 1, map(1, &[1])), Ok(Answer::Done));
-        assert_eq!(run(&mut fixture, 1, map(1, &[1])), Ok(Answer::Done));
-        assert_eq!(run(&mut fixture, 1, map(1, &[2])), Err(Refusal::PreconditionFailed));
-        assert_eq!(run(&mut fixture, 1, map(3, &[2])), Err(Refusal::PreconditionFailed));
-        assert!(matches!(run(&mut fixture, 1, map(2, &[2, 2])), Err(Refusal::Invalid { .. })));
-        assert_eq!(run(&mut fixture, 1, map(2, &[1, 2])), Ok(Answer::Done));
     }
 }

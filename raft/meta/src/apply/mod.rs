@@ -10,6 +10,7 @@ pub(crate) mod content;
 pub(crate) mod feed;
 pub(crate) mod identity;
 pub(crate) mod item;
+pub(crate) mod nodes;
 pub(crate) mod outcomes;
 pub(crate) mod people;
 pub(crate) mod permission;
@@ -155,6 +156,7 @@ fn run(step: &mut Step<'_>, command: &Command) -> Result<Answer, Stop> {
         Command::Quota(command) => quota::run(step, command),
         Command::Identity(command) => identity::run(step, command),
         Command::Upkeep(command) => upkeep::run(step, command),
+        Command::Cluster(command) => nodes::run(step, command),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cluster itself: its identity, its clock, its maps.
 
-use node_base::{ClusterMap, NodeId, TenantId, Timestamp};
+use node_base::{ClusterMap, Drive, Epoch, NodeId, Sha256, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::tables;
@@ -9,7 +9,10 @@ tables! {
     Clusters(130, "cluster"): () => Cluster;
     /// All maps that are not yet retired, by epoch.
     Maps(131, "maps"): (u64,) => ClusterMap;
+    /// Every node there ever was: a number is never given twice.
     Nodes(132, "nodes"): (u64,) => Node;
+    /// What lets nodes join, by the hash of its secret.
+    JoinTokens(133, "join_tokens"): (Sha256,) => JoinToken;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,16 @@ pub struct Cluster {
     pub cursor_key: [u8; 32],
 }
 
+/// Which part a node may take in the agreement. Who votes in fact is for the leader to arrange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seat {
+    MayVote,
+    /// It follows and serves, and never votes.
+    Learns,
+    /// It is of the cluster no more, for good.
+    Removed,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
@@ -33,4 +46,29 @@ pub struct Node {
     pub incarnation: u64,
     /// The agreed number of the writer lease it holds now.
     pub lease: Option<u64>,
+    pub seat: Seat,
+    /// What it asked to join with: the same question asked again gets the same answer.
+    pub nonce: u128,
+    /// Its drives, as it stated them.
+    pub drives: Vec<Drive>,
+    /// Whether it was down for so long that its drives are not counted on.
+    pub is_out: bool,
+    /// Its drives have deleted what was reaped up to this log index.
+    pub deleted_up_to: u64,
+    /// Its drives have nothing left that only maps before this epoch lead to.
+    pub settled: Epoch,
+}
+
+impl Node {
+    /// Whether its drives are in the map.
+    pub fn is_in(&self) -> bool {
+        self.seat != Seat::Removed && !self.is_out
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// By log time.
+    pub expires_at: Timestamp,
+    pub uses_left: u32,
 }

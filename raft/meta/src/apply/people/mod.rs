@@ -10,7 +10,7 @@ pub(crate) mod tenant;
 mod tests;
 pub(crate) mod user;
 
-use super::{Step, Stop};
+use super::{Step, Stop, nodes};
 use crate::caller::Caller;
 use crate::command::{Command, People};
 use crate::outcome::Answer;
@@ -55,7 +55,11 @@ pub(crate) fn run(step: &mut Step<'_>, command: &People) -> Result<Answer, Stop>
 /// Whether the caller may speak at all: its status, and whether the command is for its kind.
 pub(crate) fn admit(step: &Step<'_>, command: &Command) -> Result<(), Stop> {
     match step.caller {
-        Caller::Node(_) if is_for_nodes(command) => Ok(()),
+        Caller::Node(node)
+            if is_for_nodes(command) && !nodes::is_removed(step.reader(), *node)? =>
+        {
+            Ok(())
+        }
         Caller::User(caller) if is_for_users(command) => {
             Ok(query::people::admit(step.reader(), caller)??)
         }
@@ -66,7 +70,7 @@ pub(crate) fn admit(step: &Step<'_>, command: &Command) -> Result<(), Stop> {
 /// What comes from a node itself: upkeep, the built-in issuer, and the private socket's people.
 fn is_for_nodes(command: &Command) -> bool {
     match command {
-        Command::Upkeep(_) | Command::Identity(_) => true,
+        Command::Upkeep(_) | Command::Identity(_) | Command::Cluster(_) => true,
         Command::People(people) => match people {
             People::CreatePartner { .. }
             | People::UpdatePartner { .. }
@@ -97,6 +101,9 @@ fn is_for_nodes(command: &Command) -> bool {
 fn is_for_users(command: &Command) -> bool {
     !matches!(
         command,
-        Command::Upkeep(_) | Command::Identity(_) | Command::People(People::Provision { .. })
+        Command::Upkeep(_)
+            | Command::Identity(_)
+            | Command::Cluster(_)
+            | Command::People(People::Provision { .. })
     )
 }

@@ -21,10 +21,9 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         return Err(Refusal::WrongCaller.into());
     }
     let worked = match command {
-        Upkeep::Found { .. }
-        | Upkeep::StartNode { .. }
-        | Upkeep::RotateLease { .. }
-        | Upkeep::SetMap(_) => return cluster::run(step, command),
+        Upkeep::Found { .. } | Upkeep::StartNode { .. } | Upkeep::RotateLease { .. } => {
+            return cluster::run(step, command);
+        }
         Upkeep::Expire { limit } => expire::run(step, *limit)?,
         Upkeep::Release { limit } => release::run(step, *limit)?,
         Upkeep::Reap { before, limit } => reap::reap(step, *before, *limit)?,

@@ -6,8 +6,11 @@ use node_base::plant::{self, Bug};
 use node_base::{Sha256, TenantId};
 
 use super::count;
-use crate::apply::{Step, quota};
+use crate::apply::{Step, Stop, quota};
+use crate::caller::Caller;
+use crate::outcome::Refusal;
 use crate::table::chunk::{Chunk, Chunks, Condemned, Reaped, Spent};
+use crate::table::cluster::{Node, Nodes};
 use crate::table::upload::Writers;
 use crate::table::{self};
 use crate::tables::TableError;
@@ -54,8 +57,18 @@ fn remove(
     Ok(())
 }
 
-/// Forgets what was reaped up to this log index, for no drive has it any more.
-pub(super) fn forget(step: &mut Step<'_>, up_to: u64) -> Result<u32, TableError> {
+/// Notes up to where the speaker's drives have deleted what was reaped, and forgets what no drive
+/// has any more. A node that is out is not waited for: what it brings back is searched for orphans.
+pub(super) fn forget(step: &mut Step<'_>, up_to: u64) -> Result<u32, Stop> {
+    let mut nodes = table::all::<Nodes>(step.reader(), &())?;
+    if !nodes.is_empty() {
+        let said = |(_, node): &&mut (_, Node)| *step.caller == Caller::Node(node.id);
+        let (key, node) = nodes.iter_mut().find(said).ok_or(Refusal::WrongCaller)?;
+        node.deleted_up_to = node.deleted_up_to.max(up_to);
+        table::put::<Nodes>(step.tables, key, node)?;
+    }
+    let is_in = nodes.iter().filter(|(_, node)| node.is_in());
+    let up_to = is_in.map(|(_, node)| node.deleted_up_to).min().unwrap_or(up_to);
     let mut keys = Vec::new();
     table::scan::<Reaped>(step.reader(), &(), &mut |key, _| {
         if key.0 > up_to || keys.len() >= FORGOTTEN_MAX {

@@ -1,0 +1,188 @@
+//! How a node comes to be of a cluster.
+//!
+//! A node that has none asks any node that does, with a token, and gets its number and the
+//! cluster's. It writes both down before it does anything else, and is that node from then on. It
+//! asks with a nonce that it keeps in its folder: if the power goes before the answer is written
+//! down, it asks again, and is given the same number and no second one.
+//!
+//! The answer makes it a row of the nodes' table and no more. The leader brings the members of the
+//! group in line with that table, see [`members`](crate::members), and so reaches the node once it
+//! has started.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use node_base::{Duration, NodeId, sha256};
+use node_world::{Class, NetError, Peer, World};
+use raft_meta::command::ClusterCommand;
+use raft_meta::outcome::JoinRefusal;
+use raft_meta::{Answer, Caller, Command, Outcome, Proposal};
+
+use crate::folder::{Folder, FolderError, Identity};
+use crate::group::Group;
+use crate::propose::ProposeError;
+use crate::wire::{Control, ControlReply, pack, unpack_reply};
+
+/// What a node asks to join with.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// Addresses of nodes of the cluster, any of which will do.
+    pub via: Vec<String>,
+    pub token: String,
+    /// The number that the node bears already; the next one, where there is no wish.
+    pub wish: Option<NodeId>,
+    /// Where the node will listen.
+    pub address: String,
+    pub zone: String,
+}
+
+/// Why a node does not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("no address of a node of the cluster is given")]
+    NoAddress,
+    #[error(transparent)]
+    Refused(#[from] JoinRefusal),
+    #[error("{address} answered, but not as a node of a cluster: {why}")]
+    NoMember { address: String, why: String },
+    #[error("no node of the cluster could be asked: {0}")]
+    Unavailable(String),
+}
+
+/// How long one question may take, how long the node waits before the next, and how often it asks.
+const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(200);
+const ROUNDS: u32 = 60;
+/// A token, in bytes.
+const TOKEN_MAX: usize = 256;
+
+/// Who the node of this folder is; nothing when it is none yet.
+///
+/// # Errors
+/// When the folder holds something else, or cannot be read.
+pub async fn identity(world: &World, folder: PathBuf) -> Result<Option<Identity>, FolderError> {
+    let inner = world.clone();
+    world.blocking(move || Ok(Folder::open(&inner, &folder)?.identity())).await
+}
+
+/// Has the node of this folder join a cluster, unless it is of one; answers who it is now.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn join(
+    world: &World,
+    folder: PathBuf,
+    request: &JoinRequest,
+) -> Result<Identity, JoinError> {
+    let inner = world.clone();
+    let open = move || {
+        let folder = Folder::open(&inner, &folder)?;
+        let nonce = if folder.identity().is_none() { folder.nonce()? } else { 0 };
+        Ok::<_, FolderError>((folder, nonce))
+    };
+    let (mut folder, nonce) = world.blocking(open).await?;
+    if let Some(identity) = folder.identity() {
+        return Ok(identity);
+    }
+    let (node, cluster) = ask(world, nonce, request).await?;
+    let identity = Identity { node, cluster: Some(cluster), has_joined: true };
+    world.blocking(move || folder.write(identity)).await?;
+    Ok(identity)
+}
+
+/// Asks one address after the other until one has an answer.
+async fn ask(
+    world: &World,
+    nonce: u128,
+    request: &JoinRequest,
+) -> Result<(NodeId, u128), JoinError> {
+    let message = Control::Join {
+        nonce,
+        token: &request.token,
+        wish: request.wish.map(|node| node.0),
+        address: &request.address,
+        zone: &request.zone,
+    };
+    let message = pack(None, &message);
+    let mut last = JoinError::NoAddress;
+    for _ in 0..ROUNDS {
+        for address in &request.via {
+            match ask_one(world, address, message.clone()).await {
+                Err(error @ (JoinError::Unavailable(_) | JoinError::NoMember { .. })) => {
+                    last = error;
+                }
+                answer => return answer,
+            }
+        }
+        world.sleep(PAUSE).await;
+    }
+    Err(last)
+}
+
+async fn ask_one(
+    world: &World,
+    address: &str,
+    message: Bytes,
+) -> Result<(NodeId, u128), JoinError> {
+    let reply = world.net().call(Peer::at(address), Class::Control, message, QUESTION_LIMIT).await;
+    let stranger = |why: String| JoinError::NoMember { address: address.to_owned(), why };
+    match reply {
+        Ok(reply) => match unpack_reply(&reply) {
+            Ok(ControlReply::Joined { node, cluster }) => Ok((NodeId(node), cluster)),
+            Ok(ControlReply::NotJoined(refusal)) => Err(refusal.into()),
+            Ok(_) => Err(JoinError::Unavailable("it found no leader".to_owned())),
+            Err(error) => Err(stranger(error.to_string())),
+        },
+        Err(NetError::Refused(refusal)) => Err(stranger(refusal.0)),
+        Err(error) => Err(JoinError::Unavailable(error.to_string())),
+    }
+}
+
+/// What another node wants to join with, as it said it.
+pub(crate) struct Asked<'a> {
+    pub(crate) nonce: u128,
+    pub(crate) token: &'a str,
+    pub(crate) wish: Option<u64>,
+    pub(crate) address: &'a str,
+    pub(crate) zone: &'a str,
+}
+
+impl Group {
+    /// Has the cluster agree on whether a node may join.
+    pub(crate) async fn take_in(self: &Arc<Self>, asked: Asked<'_>) -> ControlReply {
+        let Some(cluster) = *self.cluster.borrow() else { return ControlReply::NotLeader };
+        if asked.token.len() > TOKEN_MAX {
+            return ControlReply::NotJoined(JoinRefusal::UnknownToken);
+        }
+        let join = ClusterCommand::Join {
+            nonce: asked.nonce,
+            secret: sha256(asked.token.as_bytes()),
+            wish: asked.wish.map(NodeId),
+            address: asked.address.to_owned(),
+            zone: asked.zone.to_owned(),
+        };
+        match self.agree(Command::Cluster(join)).await {
+            Ok(Ok(Answer::Joined(Ok(node)))) => ControlReply::Joined { node: node.0, cluster },
+            Ok(Ok(Answer::Joined(Err(refusal)))) => ControlReply::NotJoined(refusal),
+            Ok(_) => ControlReply::NotJoined(JoinRefusal::Malformed),
+            Err(_) => ControlReply::Uncertain,
+        }
+    }
+
+    /// Has a command of this node agreed.
+    pub(crate) async fn agree(&self, command: Command) -> Result<Outcome, ProposeError> {
+        let proposal = Proposal {
+            at: self.world.wall(),
+            seed: self.world.id_seed(),
+            caller: Caller::Node(self.node),
+            remember: None,
+            if_revision: None,
+            command,
+        };
+        let outcome = self.propose(Bytes::from(proposal.encode())).await?;
+        postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
+    }
+}
