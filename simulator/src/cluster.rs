@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
-use node_assembly::{Addresses, Body, Node, Ops, Router, Settings};
+use node_assembly::{Addresses, Body, JoinSettings, Node, Ops, Router, Settings};
 use node_base::{Duration, NodeId};
 use node_world::{Task, World};
 use simulator_world::{Chance, DiskFaults, NetFaults, Sim};
@@ -24,6 +24,12 @@ const CLIENTS: NodeId = NodeId(1_000);
 /// A client gives up waiting for an answer after this long.
 const CLIENT_LIMIT: Duration = Duration::from_secs(30);
 
+/// The node that founds the cluster.
+const FOUNDER: NodeId = NodeId(1);
+/// Longer than any run.
+const INVITATION_SECONDS: u32 = 24 * 3_600;
+/// More than any run has nodes.
+const JOINS: u32 = 100;
 /// Between a node's end and its next start.
 const RESTART_PAUSE: Duration = Duration::from_millis(300);
 
@@ -57,6 +63,8 @@ struct Inner {
     disks: Mutex<BTreeMap<(NodeId, u64, bool), DiskFaults>>,
     failures: Mutex<Vec<Failure>>,
     asked: Mutex<Asked>,
+    /// What lets nodes join, once the first of them has founded the cluster.
+    invitation: Mutex<Option<String>>,
 }
 
 /// Requests up to now, and who made them: a client is known by its token.
@@ -109,6 +117,7 @@ impl Cluster {
             disks: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
+            invitation: Mutex::default(),
         }))
     }
 
@@ -249,7 +258,8 @@ impl Cluster {
 
     async fn keep_up(self, node: NodeId) {
         loop {
-            if !lock(&self.0.held).contains(&node) {
+            let may_join = node == FOUNDER || lock(&self.0.invitation).is_some();
+            if may_join && !lock(&self.0.held).contains(&node) {
                 match Box::pin(self.start(node)).await {
                     Ok(Some(why)) | Err(why) => self.failed(node, why),
                     Ok(None) => {}
@@ -263,9 +273,12 @@ impl Cluster {
     /// Starts a node on the drives that it has, and waits until it is down again or should be.
     async fn start(&self, node: NodeId) -> Result<Option<String>, String> {
         let world = self.0.sim.world(node);
-        let settings = settings(&self.0.options, node);
-        let addresses =
-            Addresses { public_url: PUBLIC_URL.to_owned(), cluster: self.0.sim.peer(node).address };
+        let settings = Settings { join: self.join(node), ..settings(&self.0.options, node) };
+        let addresses = Addresses {
+            node,
+            public_url: PUBLIC_URL.to_owned(),
+            cluster: self.0.sim.peer(node).address,
+        };
         let inner = world.clone();
         let starting = world.spawn(Box::pin(async move {
             Node::start(inner, &settings, addresses, env!("CARGO_PKG_VERSION")).await
@@ -273,6 +286,12 @@ impl Cluster {
         // It may go down before it is up.
         let Ok(started) = starting.await else { return Ok(None) };
         let started = started.map_err(|error| format!("does not start: {}", chain(&error)))?;
+        if node == FOUNDER && lock(&self.0.invitation).is_none() {
+            let ops = started.ops().clone();
+            let inviting = world.spawn(async move { ops.invite(INVITATION_SECONDS, JOINS).await });
+            let Ok(invited) = inviting.await else { return Ok(None) };
+            *lock(&self.0.invitation) = Some(invited.map_err(|error| chain(&error))?);
+        }
         let dead = started.dead();
         let up = Up { world, router: started.router(), node: started };
         lock(&self.0.nodes).insert(node, Some(up));
@@ -282,6 +301,14 @@ impl Cluster {
             () = self.0.sim.down(node) => Ok(None),
             dead = dead => Ok(Some(dead.to_string())),
         }
+    }
+
+    /// How a node that is of no cluster yet comes into this one.
+    fn join(&self, node: NodeId) -> Option<JoinSettings> {
+        let token = lock(&self.0.invitation).clone().filter(|_| node != FOUNDER)?;
+        let others = self.nodes().into_iter().filter(|other| *other != node);
+        let via = others.map(|other| self.0.sim.peer(other).address).collect();
+        Some(JoinSettings { via, token })
     }
 
     fn failed(&self, node: NodeId, what: String) {
@@ -389,6 +416,8 @@ fn settings(options: &Options, node: NodeId) -> Settings {
     settings.raft.log_segment_bytes = tuning.log_segment_bytes;
     settings.raft.durable_every_ms = tuning.durable_every_ms;
     settings.raft.tables_cache_bytes = 4 << 20;
+    settings.raft.out_after_ms = tuning.out_after_ms;
+    settings.raft.probe_ms = 500;
     settings.chunks.reserve_bytes = 1 << 20;
     settings.chunks.pack_bytes = tuning.pack_bytes;
     settings.chunks.care_seconds = tuning.care_seconds;

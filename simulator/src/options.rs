@@ -82,6 +82,8 @@ pub(crate) struct Tuning {
     pub(crate) log_segment_bytes: u64,
     /// The tables are made durable so often.
     pub(crate) durable_every_ms: u64,
+    /// A node that is silent for so long is out of the cluster map.
+    pub(crate) out_after_ms: u64,
     pub(crate) pack_bytes: u64,
     pub(crate) care_seconds: u64,
     pub(crate) round_ms: u64,
@@ -197,6 +199,7 @@ impl Tuning {
             kept_entries: pick(chance, &[5, 50, 5_000]),
             log_segment_bytes: pick(chance, &[1 << 16, 1 << 20, 64 << 20]),
             durable_every_ms: pick(chance, &[200, 1_000, 3_000]),
+            out_after_ms: pick(chance, &[20_000, 600_000]),
             pack_bytes: pick(chance, &[1 << 16, 1 << 20, 16 << 20]),
             care_seconds: pick(chance, &[1, 5, 60]),
             round_ms: pick(chance, &[200, 500, 1_000]),

@@ -334,3 +334,26 @@ fn old_versions_come_back_and_the_trash_gives_back() {
         desk.get(&format!("/files/{file}")).await.expect(404);
     });
 }
+
+#[test]
+fn a_purge_asked_for_again_under_its_key_is_answered_as_before() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let file = text(&desk.file("a.txt", b"one").await["id"]);
+        let purge = async |key: &str| {
+            let request = desk
+                .fixture
+                .request("DELETE", &format!("/trash/file/{file}"))
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header("idempotency-key", key)
+                .body(Body::empty());
+            desk.fixture.send(request.expect("a request")).await
+        };
+        purge("early").await.expect(404);
+        let delete = format!("/files/{file}");
+        desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
+        purge("first").await.expect(204);
+        purge("first").await.expect(204);
+        purge("second").await.expect(404);
+    });
+}

@@ -62,11 +62,15 @@ pub(super) async fn agreed(cluster: &Cluster) -> Vec<Violation> {
 }
 
 /// Waits until the drives hold what the tables say, as often as they say, and nothing else.
-pub(super) async fn tidy(cluster: &Cluster, tenant: TenantId) -> Vec<Violation> {
+pub(super) async fn tidy(
+    cluster: &Cluster,
+    tenant: TenantId,
+    may_be_lost: bool,
+) -> Vec<Violation> {
     let end = cluster.now() + TIDY_WITHIN;
     loop {
         let found = match Box::pin(bytes(cluster, tenant)).await {
-            Ok(bytes) => leftover::check(&bytes),
+            Ok(bytes) => leftover::check(&bytes, may_be_lost),
             Err(why) => vec![violation(format!("the drives cannot be looked at: {why}"))],
         };
         if found.is_empty() || cluster.now() > end {

@@ -71,7 +71,7 @@ pub(crate) async fn during(
 }
 
 /// Judges a run when everything is healed and everybody has stopped.
-pub(crate) async fn after(cluster: &Cluster, history: &History, _: &Options) -> Vec<Violation> {
+pub(crate) async fn after(cluster: &Cluster, history: &History, options: &Options) -> Vec<Violation> {
     let recorder = Recorder::default();
     let patience = Patience::default();
     patience.until(cluster.now() + PATIENCE * 4);
@@ -88,7 +88,7 @@ pub(crate) async fn after(cluster: &Cluster, history: &History, _: &Options) -> 
     };
     let reader = Client::new(cluster, admin, &recorder, &patience);
     let contents = Box::pin(kept::read_all(&reader, history, &facts)).await;
-    violations.extend(kept::check(history, &facts, &contents));
+    violations.extend(kept::check(history, &facts, &contents, options.may_lose_bytes()));
     violations.extend(Box::pin(told::check(history, &facts, client)).await);
     violations.extend(both::check(history, &facts));
     violations.extend(counted::check(history, &facts));
@@ -99,7 +99,7 @@ pub(crate) async fn after(cluster: &Cluster, history: &History, _: &Options) -> 
     for what in undecided {
         cluster.note(format_args!("undecided {what}"));
     }
-    violations.extend(Box::pin(live::tidy(cluster, admin.tenant)).await);
+    violations.extend(Box::pin(live::tidy(cluster, admin.tenant, options.may_lose_bytes())).await);
     violations
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use node_base::{Duration, NodeId, ShareId, TenantId, UserId};
 use serde_json::json;
 
@@ -77,6 +77,8 @@ pub(crate) struct Client {
 
 const PAUSE_MIN_MS: u64 = 20;
 const PAUSE_MAX_MS: u64 = 1_000;
+/// How often a node may fail at a read before that is the answer.
+const FAILURES_MAX: u32 = 5;
 
 impl Client {
     pub(crate) fn new(
@@ -119,15 +121,19 @@ impl Client {
     /// Sends a request until somebody answers it, one way or the other.
     pub(crate) async fn send(&self, request: &Request) -> Tried {
         let mut tried = Tried { reply: None, node: self.node(None), tries: 0, lost: 0 };
-        let mut pause_ms = PAUSE_MIN_MS;
+        let (mut pause_ms, mut failures) = (PAUSE_MIN_MS, 0);
         loop {
             tried.tries += 1;
             match Box::pin(self.once(tried.node, request)).await {
-                Ok(reply) if !is_passing(reply.status) => {
-                    tried.reply = Some(reply);
-                    return tried;
+                Ok(reply) => {
+                    // Bytes that are gone do not come back by asking.
+                    failures += u32::from(reply.status == 500 && request.method == Method::GET);
+                    if !is_passing(reply.status) || failures > FAILURES_MAX {
+                        tried.reply = Some(reply);
+                        return tried;
+                    }
+                    tried.lost += u32::from(may_have_happened(reply.status));
                 }
-                Ok(reply) => tried.lost += u32::from(reply.status != 429),
                 Err(Broken::Lost) => tried.lost += 1,
                 Err(Broken::Unreachable) => {}
             }
@@ -169,9 +175,14 @@ impl Client {
     }
 }
 
-/// Whether the same request may be answered better another time.
+/// Whether the same request may be answered better another time. A node whose clock is wrong takes
+/// no token.
 const fn is_passing(status: u16) -> bool {
-    matches!(status, 429 | 500 | 502 | 503 | 504)
+    matches!(status, 401 | 429) || may_have_happened(status)
+}
+
+const fn may_have_happened(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
 }
 
 /// Has a user made, if there is none of this address, and a token for a year.
