@@ -1,7 +1,7 @@
 //! Many seeds on many threads. Each run is a simulation on a thread of its own; here they are only
 //! handed out and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -117,10 +117,10 @@ impl Swarm {
         std::thread::scope(|threads| {
             let runners: Vec<_> =
                 (0..self.jobs).map(|_| threads.spawn(|| work.run_seeds())).collect();
-            let mut told = 0;
+            let mut told = BTreeSet::new();
             loop {
                 let is_done = runners.iter().all(std::thread::ScopedJoinHandle::is_finished);
-                told = tell_new(&work, told);
+                tell_new(&work, &mut told);
                 if is_done {
                     break;
                 }
@@ -133,17 +133,14 @@ impl Swarm {
     }
 }
 
-/// Tells of violations that nobody has been told of; answers how many there are.
-fn tell_new(work: &Work, told: usize) -> usize {
-    let seeds: Vec<u64> = work.tally().violated.keys().copied().collect();
-    if seeds.len() > told {
-        let tally = work.tally();
-        for found in seeds.iter().filter_map(|seed| tally.violated.get(seed).map(|f| (*seed, f))) {
-            let (seed, found) = found;
-            eprintln!("\r\x1b[K{}", report::short(Seed(seed), found));
+/// Tells of violations that nobody has been told of.
+fn tell_new(work: &Work, told: &mut BTreeSet<u64>) {
+    let tally = work.tally();
+    for (seed, found) in &tally.violated {
+        if told.insert(*seed) {
+            eprintln!("\r\x1b[K{}", report::short(Seed(*seed), found));
         }
     }
-    seeds.len()
 }
 
 /// One line that is written over.
