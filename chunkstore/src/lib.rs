@@ -5,9 +5,13 @@
 //! happens in between — packing, coding, drives that fail, bits that rot, garbage — stays in here.
 //! Chunks are known by [`ChunkKey`] alone. When one may be deleted is for the caller to know.
 //!
+//! The stores of a cluster's nodes are one: [`Store::set_map`] says where shards belong,
+//! [`Store::set_peers`] where other nodes are reached, and any node hands out any chunk.
+//!
 //! Never here: the agreed tables or how they are agreed, HTTP, and what chunks are chunks of.
 
 mod drive;
+mod peer;
 mod settings;
 mod store;
 #[cfg(test)]

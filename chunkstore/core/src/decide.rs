@@ -1,6 +1,6 @@
 //! The rules that keep bytes safe, each a function of what is known.
 
-use node_base::Duration;
+use node_base::{Duration, Profile};
 
 use crate::stripe::Shape;
 
@@ -19,6 +19,13 @@ pub fn is_acknowledged(shape: Shape, durable: usize, usable: usize) -> bool {
     let there = shape.shards().min(usable);
     // Never without enough to read it back, wherever the shards lie.
     durable > 0 && durable >= wanted.min(there)
+}
+
+/// Whether so many places are enough to write to, of all where shards of this profile belong: no
+/// more of those may be out of reach than the profile bears. Who sees fewer is himself cut off.
+pub fn is_reachable(profile: Profile, places: usize, usable: usize) -> bool {
+    let wanted = places.min(profile.shards()).saturating_sub(usize::from(profile.parity));
+    usable >= wanted.max(1)
 }
 
 /// A shard that could be read.
@@ -82,7 +89,8 @@ mod tests {
     use node_base::{Duration, Profile};
 
     use super::{
-        PackUse, SCRUB_PERIOD, Source, choose_compaction, is_acknowledged, read_order, scrub_due,
+        PackUse, SCRUB_PERIOD, Source, choose_compaction, is_acknowledged, is_reachable,
+        read_order, scrub_due,
     };
     use crate::stripe::Shape;
 
@@ -102,6 +110,23 @@ mod tests {
         let small = Shape::new(Profile { data: 4, parity: 2 }, 100);
         assert!(!is_acknowledged(small, 1, 6));
         assert!(is_acknowledged(small, 2, 6));
+    }
+
+    #[test]
+    fn nobody_writes_with_more_places_out_of_reach_than_the_profile_bears() {
+        let profile = |data, parity| Profile { data, parity };
+        for (profile, places, least) in [
+            (profile(1, 0), 1, 1),
+            (profile(1, 1), 2, 1),
+            (profile(2, 1), 3, 2),
+            (profile(3, 2), 5, 3),
+            (profile(3, 2), 40, 3),
+            (profile(4, 2), 3, 1),
+        ] {
+            for usable in 0..=places {
+                assert_eq!(is_reachable(profile, places, usable), usable >= least);
+            }
+        }
     }
 
     #[test]

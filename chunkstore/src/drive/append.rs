@@ -173,9 +173,14 @@ impl Appender {
         entries.iter().for_each(|entry| index.apply(self.pack, entry));
         drop(index);
         self.hints.pending.extend(entries);
+        Ok(self.ticket())
+    }
+
+    /// A ticket for all that is written.
+    pub(super) fn ticket(&mut self) -> Ticket {
         let (done, ticket) = oneshot::channel();
         self.waiting.push(done);
-        Ok(Ticket(Some(ticket)))
+        Ticket(Some(ticket))
     }
 
     /// The batch was not written: the next one takes its place, or goes to another pack.
@@ -251,7 +256,11 @@ impl Appender {
         Ok(())
     }
 
-    fn close(&mut self, seal: &Seal) -> Result<(), SyncFailed> {
+    /// Makes the pack durable and its hints complete.
+    pub(super) fn close(&mut self, seal: &Seal) -> Result<(), SyncFailed> {
+        if self.broken {
+            return Err(SyncFailed);
+        }
         self.file.sync_data().map_err(|error| {
             tracing::warn!(pack = self.pack, %error, "a pack could not be made durable");
             SyncFailed

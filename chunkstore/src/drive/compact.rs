@@ -70,31 +70,28 @@ impl Drive {
         let mut from = 0;
         loop {
             let drive = Arc::clone(self);
-            let (ticket, next) = self.world.blocking(move || drive.copy_batch(pack, from)).await?;
-            self.commit(ticket).await?;
-            match next {
+            match self.world.blocking(move || drive.copy_batch(pack, from)).await? {
                 Some(next) => from = next,
                 None => break,
             }
         }
+        if self.is_inhabited(pack) {
+            return Ok(Some(Compacted::default()));
+        }
+        // Nothing comes to live in a closed pack again. What took the place of its last shards,
+        // copies or what others wrote meanwhile, is written by now, and durable after this.
+        self.settle().await?;
         let drive = Arc::clone(self);
-        let removed = self.world.blocking(move || drive.remove_pack(pack)).await?;
+        self.world.blocking(move || drive.remove_pack(pack)).await?;
         let after = self.with_index(super::Index::pack_bytes);
-        let freed_bytes = before.saturating_sub(after);
-        Ok(Some(Compacted { packs: u64::from(removed), freed_bytes }))
+        Ok(Some(Compacted { packs: 1, freed_bytes: before.saturating_sub(after) }))
     }
 
     /// Copies what lives from `from` on, up to a batch; answers where the next one begins.
-    fn copy_batch(
-        &self,
-        pack: u32,
-        from: u64,
-    ) -> Result<(super::Ticket, Option<u64>), CompactError> {
+    fn copy_batch(&self, pack: u32, from: u64) -> Result<Option<u64>, CompactError> {
         let file = match self.pack_file(pack) {
             // An earlier attempt got this far.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((super::Ticket(None), None));
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let mut walk = Walk::new(&*file, &self.seal, pack, from, file.len()?);
@@ -121,19 +118,23 @@ impl Drive {
             bytes += entry.len() as usize;
             records.push(NewRecord { record, body: Bytes::from(body), condition });
         }
-        Ok((self.append(&records, true)?, next))
+        // That they are durable is made sure of once, at the end.
+        drop(self.append(&records, true)?);
+        Ok(next)
     }
 
-    /// Removes a pack in which nothing lives any more; whether it did.
-    fn remove_pack(&self, pack: u32) -> io::Result<bool> {
-        if held(&self.index).is_inhabited(pack) {
+    /// Whether shards are left that could not be copied: the pack is kept then.
+    fn is_inhabited(&self, pack: u32) -> bool {
+        let is_inhabited = held(&self.index).is_inhabited(pack);
+        if is_inhabited {
             tracing::warn!(drive = %self.id, pack, "a pack holds shards that cannot be read");
             held(&self.compacting).held_back.insert(pack);
-            return Ok(false);
         }
-        // What replaced the last shards here may have been written by others, and not be durable.
-        let open = Arc::clone(&held(&self.appender).file);
-        open.sync_data()?;
+        is_inhabited
+    }
+
+    /// Removes a pack in which nothing lives any more.
+    fn remove_pack(&self, pack: u32) -> io::Result<()> {
         held(&self.files).remove(&pack);
         for path in [pack_path(&self.folder, pack), hint_path(&self.folder, pack)] {
             match self.world.disk().remove(&path) {
@@ -143,6 +144,6 @@ impl Drive {
         }
         self.world.disk().sync_folder(&self.folder.join("packs"))?;
         held(&self.index).forget_pack(pack);
-        Ok(true)
+        Ok(())
     }
 }

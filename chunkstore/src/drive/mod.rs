@@ -155,6 +155,24 @@ impl Drive {
         answer.await.unwrap_or(Err(SyncFailed))
     }
 
+    /// Waits until all that is written is durable.
+    ///
+    /// # Errors
+    /// When it is not known to be, now or ever.
+    pub(crate) async fn settle(self: &Arc<Self>) -> Result<(), SyncFailed> {
+        let ticket = held(&self.appender).ticket();
+        self.commit(ticket).await?;
+        if self.has_lost_a_sync() { Err(SyncFailed) } else { Ok(()) }
+    }
+
+    /// Makes all durable, and tells in the hints what the open pack holds, so that the next start
+    /// need not read it; blocks.
+    pub(crate) fn close(&self) {
+        if let Err(error) = held(&self.appender).close(&self.seal) {
+            tracing::warn!(drive = %self.id, %error, "the next start reads the last pack");
+        }
+    }
+
     /// Syncs for all who wait; blocks.
     fn sync(&self) {
         let Some(syncing) = held(&self.appender).begin_sync() else { return };
@@ -258,13 +276,6 @@ impl Drive {
         };
         let notes: Vec<NewRecord> = prints.iter().map(record).collect();
         self.append(&notes, true)
-    }
-
-    /// The time at which the chunk's shards here went into the trash, if they are there.
-    pub(crate) fn trashed(&self, key: &ChunkKey) -> Option<Timestamp> {
-        let index = held(&self.index);
-        let shards = index.shards(self.seal.print(key, 0)).into_iter();
-        shards.filter_map(|(print, _)| index.trashed(print)).max()
     }
 
     /// Up to `count` shards behind `after`, in the order in which they lie on the drive.

@@ -1,13 +1,16 @@
 //! Care: what the store does by itself so that chunks stay whole and drives do not fill with
-//! garbage. Scrub reads every byte in time, survey counts shards without reading them, compaction
-//! gives garbage back.
+//! garbage. Scrub reads every byte in time, survey asks where shards are without reading them,
+//! compaction gives garbage back.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chunkstore_core::decide::{SCRUB_PERIOD, scrub_due};
 use chunkstore_core::shard::ChunkKey;
+use chunkstore_core::stripe::Shape;
+use futures_util::StreamExt;
 use node_base::{DriveId, Duration, Timestamp};
 use node_world::{Instant, OpenMode};
 
@@ -27,6 +30,12 @@ const SCRUB_STEPS_MIN: u64 = 5_000;
 const SCRUB_STEP: u64 = 256 << 20;
 /// Packs compacted in one go.
 const COMPACTIONS: usize = 16;
+/// Chunks that a survey keeps in mind before it mends them, and how many it mends at a time.
+const AMISS_MAX: usize = 100_000;
+const MENDED_TOGETHER: usize = 4;
+/// At least so often all shards are counted, and while a node is away no less often than this.
+const SURVEY_EVERY: Duration = Duration::from_secs(24 * 3600);
+const SURVEY_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// How far the scrub of a drive is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,9 +54,11 @@ pub struct CareReport {
     pub read_bytes: u64,
     /// Chunks that got shards written anew or brought home.
     pub mended_chunks: u64,
-    /// Chunks without enough sound shards on this node.
+    /// Chunks without enough sound shards anywhere: lost, unless they were never acknowledged.
     pub lost_chunks: u64,
     pub compacted_packs: u64,
+    /// Chunks that could not be mended or judged yet, since a drive or node did not answer.
+    pub postponed_chunks: u64,
 }
 
 impl CareReport {
@@ -55,7 +66,8 @@ impl CareReport {
         match mended {
             Some(Mended::Written(_)) => self.mended_chunks += 1,
             Some(Mended::Lost) => self.lost_chunks += 1,
-            Some(Mended::Sound) | None => {}
+            Some(Mended::Sound) => {}
+            None => self.postponed_chunks += 1,
         }
     }
 }
@@ -63,13 +75,23 @@ impl CareReport {
 impl Store {
     /// Cares for the store until the node ends: run it as a task.
     pub async fn care(&self) {
+        let every = self.0.settings.care_interval;
+        let (mut surveyed, mut wait) = (self.0.world.now(), every);
         loop {
-            self.0.world.sleep(self.0.settings.care_interval).await;
+            self.0.world.sleep(every).await;
             self.compact().await;
             self.scrub_due().await;
-            if self.0.survey_wanted.swap(false, Ordering::Relaxed) {
-                self.survey().await;
+            let passed = self.0.world.now().since(surveyed);
+            if self.0.survey_urgent.swap(false, Ordering::Relaxed) {
+                wait = every;
+            } else if !(self.0.is_survey_wanted() && passed >= wait || passed >= SURVEY_EVERY) {
+                continue;
             }
+            let report = self.survey().await;
+            surveyed = self.0.world.now();
+            // While a node is away each survey finds the same.
+            wait =
+                if report.postponed_chunks > 0 { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
         }
     }
 
@@ -120,24 +142,55 @@ impl Store {
         report
     }
 
-    /// Counts the shards of every chunk, mends chunks that lack some and brings those astray home.
+    /// Looks where the shards of every chunk are of which this node has one, has those made that
+    /// are missing, and brings those astray home: chunks that could bear the least loss first.
+    /// What a node that does not answer may have is left alone; the next survey looks again.
     pub async fn survey(&self) -> CareReport {
         let mut report = CareReport::default();
-        if self.0.drives.len() < 2 {
+        self.0.survey_wanted.store(false, Ordering::Relaxed);
+        if self.0.drives.len() < 2 && !self.0.is_shared() {
             // With one drive there is nothing to mend from and nowhere to go.
             return report;
         }
+        let epoch = self.0.layout().epoch();
+        let mut survey = Survey::default();
         for drive in &self.0.drives {
             let mut after = None;
             loop {
                 let page = drive.page(after, PAGE);
                 let Some(last) = last_of(&page) else { break };
                 after = Some(last);
-                self.0.look(drive, page, false, &mut report).await;
+                self.0.look(drive, page, false, &mut survey).await;
+                if survey.amiss.len() >= AMISS_MAX {
+                    self.0.mend_all(&mut survey, &mut report).await;
+                }
             }
+        }
+        let counts = &self.0.counts;
+        counts.shards_to_repair.store(survey.missing, Ordering::Relaxed);
+        counts.misplaced_shards.store(survey.astray, Ordering::Relaxed);
+        self.0.mend_all(&mut survey, &mut report).await;
+        report.postponed_chunks += survey.unknown;
+        if report.mended_chunks > 0 || report.postponed_chunks > 0 {
+            // Once more, to see that it is well.
+            self.0.want_survey();
+        } else if self.0.layout().epoch() == epoch {
+            counts.settled.store(epoch.0.saturating_add(1), Ordering::Relaxed);
         }
         report
     }
+}
+
+/// What a survey found.
+#[derive(Default)]
+struct Survey {
+    /// Chunks for this node to mend: how much more they bear to lose.
+    amiss: BTreeMap<ChunkKey, usize>,
+    /// Shards to be made anew, and those to be brought home.
+    missing: u64,
+    astray: u64,
+    /// Chunks of which a node that did not answer may have shards.
+    unknown: u64,
 }
 
 impl Inner {
@@ -161,7 +214,9 @@ impl Inner {
             };
             let read = page.iter().map(|held| held.slot.record_len()).sum::<u64>();
             page.sort_by_key(|held| (held.slot.pack, held.slot.at()));
-            self.look(drive, page, true, report).await;
+            let mut found = Survey::default();
+            self.look(drive, page, true, &mut found).await;
+            self.mend_all(&mut found, report).await;
             left = left.saturating_sub(read);
             report.read_bytes += read;
             self.with_progress(drive.id, |progress| {
@@ -174,23 +229,48 @@ impl Inner {
         }
     }
 
-    /// Looks at shards, with all their bytes where it is to be `deep`, and mends what is amiss.
+    /// Looks at shards, with all their bytes where it is to be `deep`, and at where the others of
+    /// their chunks are.
     async fn look(
         self: &Arc<Self>,
         drive: &Arc<Drive>,
         page: Vec<Held>,
         deep: bool,
-        report: &mut CareReport,
+        survey: &mut Survey,
     ) {
         let (inner, on) = (Arc::clone(self), Arc::clone(drive));
-        let amiss = self.world.blocking(move || inner.find_amiss(&on, &page, deep)).await;
-        for key in amiss {
-            report.add(self.mend_and_tell(key).await);
+        let chunks = self.world.blocking(move || inner.chunks_of(&on, &page, deep)).await;
+        for looked in self.look_up(&chunks).await {
+            let amiss = self.judge(&looked);
+            survey.unknown += u64::from(!looked.silent.is_empty());
+            let own = |from: Option<DriveId>| from.is_some_and(|from| self.drive(from).is_some());
+            let astray = amiss.plan.writes.iter().filter(|write| own(write.from)).count();
+            survey.astray += astray as u64;
+            if amiss.is_responsible {
+                survey.missing += amiss.plan.missing() as u64;
+            }
+            if self.is_to_act(&looked, &amiss) {
+                survey.amiss.insert(looked.key, looked.margin());
+            }
         }
     }
 
-    fn find_amiss(&self, drive: &Drive, page: &[Held], deep: bool) -> Vec<ChunkKey> {
-        let mut amiss = Vec::new();
+    /// Mends what was found amiss, the most urgent first.
+    async fn mend_all(self: &Arc<Self>, survey: &mut Survey, report: &mut CareReport) {
+        let amiss = std::mem::take(&mut survey.amiss);
+        let mut order: Vec<(usize, ChunkKey)> =
+            amiss.into_iter().map(|(key, margin)| (margin, key)).collect();
+        order.sort_unstable();
+        let mends = order.into_iter().map(|(_, key)| self.mend_and_tell(key));
+        let mut mends = futures_util::stream::iter(mends).buffer_unordered(MENDED_TOGETHER);
+        while let Some(mended) = mends.next().await {
+            report.add(mended);
+        }
+    }
+
+    /// The chunks that shards of a drive are of, without those in the trash; blocks.
+    fn chunks_of(&self, drive: &Drive, page: &[Held], deep: bool) -> Vec<(ChunkKey, Shape)> {
+        let mut chunks = BTreeMap::new();
         for held in page {
             let header = match drive.read(held.print, |_| None) {
                 Ok(header) => header,
@@ -207,14 +287,12 @@ impl Inner {
             if drive.is_trashed(held.print) {
                 continue;
             }
-            let is_sound = !deep || self.is_sound(drive, held);
-            if !is_sound || self.is_amiss(&header.key, header.shape) {
-                amiss.push(header.key);
+            if deep && !self.is_sound(drive, held) {
+                tracing::debug!(drive = %drive.id, "a rotten shard was found");
             }
+            chunks.insert(header.key, header.shape);
         }
-        amiss.sort_unstable();
-        amiss.dedup();
-        amiss
+        chunks.into_iter().collect()
     }
 
     fn is_sound(&self, drive: &Drive, held: &Held) -> bool {
@@ -230,6 +308,10 @@ impl Inner {
                 again
             }
         }
+    }
+
+    fn is_survey_wanted(&self) -> bool {
+        self.survey_wanted.load(Ordering::Relaxed)
     }
 
     async fn end_cycle(self: &Arc<Self>, drive: &Arc<Drive>) {

@@ -25,10 +25,12 @@ pub enum PutError {
 /// Why a chunk was not handed out.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    #[error("no shard of the chunk is here")]
+    #[error("no shard of the chunk is there")]
     NotFound,
     #[error("{sound} sound shards of the chunk were found, and {needed} are needed")]
     Damaged { sound: usize, needed: usize },
+    #[error("{silent} nodes did not answer; {sound} sound shards of the chunk were found")]
+    Unanswered { silent: usize, sound: usize, needed: Option<usize> },
     #[error("the chunk's shards give other bytes than its hash says")]
     Checksum,
     #[error("reading the chunk's shards")]

@@ -1,63 +1,67 @@
 //! Mending: shards that are missing or rotten are made anew, those astray are brought home.
+//!
+//! Who has a shard that lies astray brings it home himself; what nobody has is made by the one node
+//! that is responsible for the chunk, out of any shards that are enough. A shard is dropped only
+//! once its home has vouched for another one.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use chunkstore_core::place::{Move, moves};
+use bytes::Bytes;
+use chunkstore_core::gather::Whole;
+use chunkstore_core::home::Write;
 use chunkstore_core::shard::{ChunkKey, ShardHeader, checksum};
 use chunkstore_core::stripe::{Shape, encode};
-use node_base::DriveId;
+use node_base::{DriveId, NodeId};
+use node_world::Class;
 
-use super::verify::Verdict;
-use super::{Inner, stats};
-use crate::drive::index::{Note, Print, Slot};
-use crate::drive::{AppendError, Drive, SyncFailed, Ticket, shard_record};
+use super::look::{Amiss, Looked};
+use super::read::read_checked;
+use super::{Inner, REPAIR_BYTES, stats};
+use crate::drive::{AppendError, SyncFailed};
+use crate::peer::{Collected, Kept, Reply, Request, Shard};
 
 /// What came of mending a chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mended {
-    /// Nothing was amiss, or the chunk is in the trash.
+    /// Nothing was amiss that is this node's to mend, or the chunk is in the trash.
     Sound,
     /// So many shards were written.
     Written(u64),
-    /// Too few sound shards are here to make the others from.
+    /// Too few sound shards are left to make the others from.
     Lost,
 }
 
 /// Why a chunk could not be mended now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MendError {
-    #[error("writing a shard anew")]
+    #[error("noting that a shard is gone")]
     Append(#[from] AppendError),
-    #[error("writing a shard anew")]
+    #[error("noting that a shard is gone")]
     Sync(#[from] SyncFailed),
-    #[error("a drive with shards of it does not answer")]
+    #[error("a drive or node with shards of it does not answer")]
     Unread,
-    #[error("no drive takes the shard")]
-    NoDrive,
-}
-
-/// What mending has written, and what it makes superfluous once durable.
-#[derive(Default)]
-struct Work {
-    written: Vec<(usize, Ticket)>,
-    superfluous: Vec<(usize, Print, Slot)>,
+    #[error("the drive where a shard belongs does not take it")]
+    NotTaken,
+    #[error("the drive where a shard belongs does not vouch for it")]
+    NotVouched,
 }
 
 impl Inner {
     /// Mends a chunk in the background, unless enough of that is going on.
-    pub(super) fn mend_soon(self: &Arc<Self>, key: ChunkKey) {
+    pub(crate) fn mend_soon(self: &Arc<Self>, key: ChunkKey) {
         // What finds no place now is found by the scrub.
         let Ok(place) = Arc::clone(&self.mending).try_acquire_owned() else { return };
         let inner = Arc::clone(self);
         self.world.spawn(async move {
-            inner.mend_and_tell(key).await;
+            if inner.mend_and_tell(key).await.is_none() {
+                inner.want_survey();
+            }
             drop(place);
         });
     }
 
-    /// Mends a chunk and says so in log and numbers.
+    /// Mends a chunk and says so in log and numbers; nothing when it could not be done now.
     pub(super) async fn mend_and_tell(self: &Arc<Self>, key: ChunkKey) -> Option<Mended> {
         let (hash, generation) = (key.hash, key.generation.0);
         match self.mend(key).await {
@@ -68,144 +72,180 @@ impl Inner {
             }
             Ok(Mended::Lost) => {
                 stats::add(&self.counts.lost_chunks, 1);
-                tracing::error!(%hash, generation, "too few shards of a chunk are left here");
+                // Or it was never acknowledged; who knows finds out which.
+                tracing::error!(%hash, generation, "too few shards of a chunk are left");
                 Some(Mended::Lost)
             }
             Ok(Mended::Sound) => Some(Mended::Sound),
             Err(error) => {
-                self.survey_wanted.store(true, Ordering::Relaxed);
-                tracing::warn!(%hash, generation, %error, "a chunk could not be mended yet");
+                tracing::info!(%hash, generation, %error, "a chunk could not be mended yet");
                 None
             }
         }
     }
 
-    /// Brings a chunk to full redundancy, as far as this node's drives allow.
-    pub(super) async fn mend(self: &Arc<Self>, key: ChunkKey) -> Result<Mended, MendError> {
-        let inner = Arc::clone(self);
-        let work = self.world.blocking(move || inner.mend_now(&key)).await?;
-        let Some(work) = work else { return Ok(Mended::Lost) };
-        let written = work.written.len() as u64;
-        for (drive, ticket) in work.written {
-            self.drives[drive].commit(ticket).await?;
+    /// Brings a chunk to full redundancy, as far as that is this node's to do.
+    async fn mend(self: &Arc<Self>, key: ChunkKey) -> Result<Mended, MendError> {
+        let Some(shape) = self.shape_of(key).await? else { return Ok(Mended::Sound) };
+        let looked = self.look_up(&[(key, shape)]).await.pop();
+        let Some(mut looked) = looked else { return Ok(Mended::Sound) };
+        let mut amiss = self.judge(&looked);
+        if amiss.plan.missing() > 0 {
+            // Before a shard is made anew, all are asked whether they have it.
+            self.look_further(&mut looked).await;
+            amiss = self.judge(&looked);
         }
-        let inner = Arc::clone(self);
-        let superfluous = work.superfluous;
-        let notes = self.world.blocking(move || inner.drop_shards(&superfluous)).await?;
-        for (drive, ticket) in notes {
-            self.drives[drive].commit(ticket).await?;
+        if looked.is_trashed() {
+            return Ok(Mended::Sound);
         }
-        Ok(if written > 0 { Mended::Written(written) } else { Mended::Sound })
+        let bytes = u32::try_from(2 * shape.stored_len).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _in_memory = self.repairing.acquire_many(bytes.min(REPAIR_BYTES as u32)).await;
+        let Some(shards) = self.make(&looked, &amiss).await? else { return Ok(Mended::Lost) };
+        let written = self.bring(&shards).await;
+        self.clear(&looked, &amiss, &written).await?;
+        match (written.len(), shards.len()) {
+            (0, 0) => Ok(Mended::Sound),
+            (done, all) if done < all => Err(MendError::NotTaken),
+            (done, _) => Ok(Mended::Written(done as u64)),
+        }
     }
 
-    /// Writes what is amiss; nothing when the chunk cannot be put together.
-    fn mend_now(&self, key: &ChunkKey) -> Result<Option<Work>, MendError> {
-        let mut work = Work::default();
-        if self.drives.iter().any(|drive| drive.trashed(key).is_some()) {
-            return Ok(Some(work));
-        }
-        let examined = self.examine(key);
-        let Verdict { sound, rotten, missing, .. } = &examined.verdict;
-        if sound.is_empty() && rotten.is_empty() {
-            // Purged meanwhile.
-            return Ok(Some(work));
-        }
-        let Some((header, stored)) = &examined.stored else {
-            return if examined.is_partial { Err(MendError::Unread) } else { Ok(None) };
+    /// The shape of a chunk of which this node has shards.
+    async fn shape_of(self: &Arc<Self>, key: ChunkKey) -> Result<Option<Shape>, MendError> {
+        let inner = Arc::clone(self);
+        let read = move || {
+            let sources = inner.sources(&key);
+            let headers = sources.iter().map(|(at, held)| {
+                let header = inner.drives[*at].read(held.print, |_| None);
+                header.ok().map(|header| header.shape)
+            });
+            (sources.is_empty(), headers.flatten().next())
         };
-        let plan = self.plan(key, header.shape, sound, missing);
-        let is_amiss = !plan.is_empty() || !rotten.is_empty();
-        let shards =
-            if is_amiss { encode(header.shape, stored).unwrap_or_default() } else { vec![] };
-        for Step { index, from, to } in plan {
-            let Some(body) = shards.get(usize::from(index)) else { continue };
-            let to = to.ok_or(MendError::NoDrive)?;
-            let header = ShardHeader { index, checksum: checksum(body), ..*header };
-            let ticket = self.drives[to].append(&[shard_record(header, body.clone())], false)?;
-            work.written.push((to, ticket));
-            work.superfluous.extend(from.and_then(|from| self.slot_of(key, index, from)));
+        let (is_absent, shape) = self.world.blocking(read).await;
+        if is_absent || shape.is_some() {
+            return Ok(shape);
         }
-        for (index, drive) in rotten {
-            // One that was written anew in its place is not rotten any more.
-            let at = self.slot_of(key, *index, *drive);
-            work.superfluous.extend(at.filter(|(drive, print, _)| {
-                self.drives[*drive].with_index(|known| known.is_rotten(*print))
-            }));
+        // Its own heads are rotten: what the others have tells.
+        let collected = self.collect(key, Class::ShardBackground).await;
+        match collected.whole {
+            Some(whole) => Ok(Some(whole.header.shape)),
+            None => Err(MendError::Unread),
         }
-        Ok(Some(work))
     }
 
-    /// Which shards to write where.
-    fn plan(
-        &self,
-        key: &ChunkKey,
-        shape: Shape,
-        sound: &[(u8, DriveId)],
-        missing: &[u8],
-    ) -> Vec<Step> {
-        let mut ranked = self.ranked(&self.map(), key);
-        ranked.retain(|drive| !self.drives[*drive].is_suspect());
-        let mut held: Vec<(u8, DriveId)> = sound.to_vec();
-        let mut steps = Vec::new();
-        for index in missing {
-            let load =
-                |drive: &usize| held.iter().filter(|(_, id)| *id == self.drives[*drive].id).count();
-            let to = ranked.iter().copied().min_by_key(load);
-            held.extend(to.map(|to| (*index, self.drives[to].id)));
-            steps.push(Step { index: *index, from: None, to });
-        }
-        for Move { index, from, to } in self.astray(&ranked, shape, &held) {
-            let to = self.drives.iter().position(|drive| drive.id == to);
-            steps.push(Step { index, from: Some(from), to });
-        }
-        steps
-    }
-
-    fn astray(&self, ranked: &[usize], shape: Shape, held: &[(u8, DriveId)]) -> Vec<Move> {
-        let homes = ranked.iter().take(shape.shards()).map(|drive| self.drives[*drive].id);
-        moves(&homes.collect::<Vec<_>>(), held)
-    }
-
-    /// Whether anything is amiss with a chunk, by the indexes alone.
-    pub(super) fn is_amiss(&self, key: &ChunkKey, shape: Shape) -> bool {
-        let sources = self.sources(key);
-        let held: Vec<(u8, DriveId)> =
-            sources.iter().map(|(at, held)| (held.print.index(), self.drives[*at].id)).collect();
-        let sound = sources.iter().filter(|(_, held)| !held.is_rotten);
-        let indexes: BTreeSet<u8> = sound.map(|(_, held)| held.print.index()).collect();
-        let mut ranked = self.ranked(&self.map(), key);
-        ranked.retain(|drive| !self.drives[*drive].is_suspect());
-        indexes.len() < shape.shards()
-            || sources.iter().any(|(_, held)| held.is_rotten)
-            || !self.astray(&ranked, shape, &held).is_empty()
-    }
-
-    fn slot_of(&self, key: &ChunkKey, index: u8, id: DriveId) -> Option<(usize, Print, Slot)> {
-        let at = self.drives.iter().position(|drive| drive.id == id)?;
-        let shards = self.drives[at].find(key).into_iter();
-        let held = shards.into_iter().find(|held| held.print.index() == index)?;
-        Some((at, held.print, held.slot))
-    }
-
-    /// Ends shards that lie where they were seen, and whose place others have taken.
-    fn drop_shards(
-        &self,
-        superfluous: &[(usize, Print, Slot)],
-    ) -> Result<Vec<(usize, Ticket)>, AppendError> {
-        let mut notes = Vec::new();
-        for (at, print, slot) in superfluous {
-            let drive: &Drive = &self.drives[*at];
-            if drive.with_index(|index| index.get(*print)) == Some(*slot) {
-                notes.push((*at, drive.note_prints(&[*print], Note::Gone)?));
+    /// The shards that this node is to write, and where; nothing when the chunk is lost.
+    async fn make(
+        self: &Arc<Self>,
+        looked: &Looked,
+        amiss: &Amiss,
+    ) -> Result<Option<Vec<(Shard, DriveId)>>, MendError> {
+        let is_rotten_here = |index: u8| {
+            let mut own = looked.found.iter().filter(|found| self.drive(found.drive).is_some());
+            own.any(|found| found.index == index && !found.is_sound)
+        };
+        let (mut moves, mut anew) = (Vec::new(), Vec::new());
+        for Write { index, from, to } in &amiss.plan.writes {
+            match from {
+                Some(from) => moves.extend(self.drive(*from).map(|_| (*index, *from, *to))),
+                None if amiss.is_responsible || is_rotten_here(*index) => anew.push((*index, *to)),
+                None => {}
             }
         }
-        Ok(notes)
+        let mut shards = self.read_moved(looked.key, moves).await?;
+        if anew.is_empty() {
+            return Ok(Some(shards));
+        }
+        let Collected { whole, silent, .. } =
+            self.collect(looked.key, Class::ShardBackground).await;
+        let Some(whole) = whole else {
+            return if silent > 0 { Err(MendError::Unread) } else { Ok(None) };
+        };
+        shards.extend(self.world.blocking(move || cut(&whole, &anew)).await);
+        Ok(Some(shards))
+    }
+
+    /// Reads shards of this node that are to be written elsewhere.
+    async fn read_moved(
+        self: &Arc<Self>,
+        key: ChunkKey,
+        moves: Vec<(u8, DriveId, DriveId)>,
+    ) -> Result<Vec<(Shard, DriveId)>, MendError> {
+        let inner = Arc::clone(self);
+        let read = move || {
+            let mut shards = Vec::with_capacity(moves.len());
+            for (index, from, to) in moves {
+                let Some((on, at)) = inner.shard_at(&key, index, from) else { continue };
+                let read = read_checked(&inner.drives[on], &at);
+                let (header, body) = read.map_err(|_| MendError::Unread)?;
+                shards.push(((header, Bytes::from(body)), to));
+            }
+            Ok(shards)
+        };
+        self.world.blocking(read).await
+    }
+
+    /// Writes shards to where they belong; answers which of them are durable there.
+    async fn bring(self: &Arc<Self>, shards: &[(Shard, DriveId)]) -> Vec<(u8, DriveId)> {
+        let layout = self.layout();
+        let mut by_node: BTreeMap<NodeId, Vec<&(Shard, DriveId)>> = BTreeMap::new();
+        for shard in shards {
+            if let Some(node) = layout.node_of(shard.1) {
+                by_node.entry(node).or_default().push(shard);
+            }
+        }
+        let mut written = Vec::with_capacity(shards.len());
+        for (node, shards) in by_node {
+            let drives: Vec<DriveId> = shards.iter().map(|(_, to)| *to).collect();
+            let bodies: Vec<Shard> = shards.iter().map(|(shard, _)| shard.clone()).collect();
+            let indexes: Vec<u8> = bodies.iter().map(|(header, _)| header.index).collect();
+            let kept = if node == self.settings.node {
+                self.keep(drives.clone(), bodies, false).await
+            } else {
+                let request = Request::Put { drives: drives.clone(), away: false };
+                match self.ask(node, Class::ShardBackground, &request, &bodies).await {
+                    Ok((Reply::Put(kept), _)) => kept,
+                    _ => Vec::new(),
+                }
+            };
+            let all = indexes.into_iter().zip(drives).zip(kept);
+            let durable = all.filter(|(_, kept)| *kept == Kept::Durable);
+            written.extend(durable.map(|(place, _)| place));
+        }
+        written
+    }
+
+    /// Drops the shards here that others have taken the place of.
+    async fn clear(
+        self: &Arc<Self>,
+        looked: &Looked,
+        amiss: &Amiss,
+        written: &[(u8, DriveId)],
+    ) -> Result<(), MendError> {
+        let mut are_all_gone = true;
+        for found in &looked.found {
+            let Some(keeper) = amiss.plan.keepers.get(&found.index) else { continue };
+            let is_there = written.contains(&(found.index, *keeper))
+                || looked.found.iter().any(|other| {
+                    other.is_sound && (other.index, other.drive) == (found.index, *keeper)
+                });
+            if is_there && *keeper != found.drive && self.drive(found.drive).is_some() {
+                let left = self.leave(&looked.key, found.index, found.drive, *keeper).await?;
+                are_all_gone &= left;
+            }
+        }
+        if are_all_gone { Ok(()) } else { Err(MendError::NotVouched) }
     }
 }
 
-/// A shard to be written, and where it comes from when it is only moved.
-struct Step {
-    index: u8,
-    from: Option<DriveId>,
-    to: Option<usize>,
+/// Cuts shards out of a chunk again.
+fn cut(whole: &Whole, wanted: &[(u8, DriveId)]) -> Vec<(Shard, DriveId)> {
+    // It was coded once, in this shape.
+    let shards = encode(whole.header.shape, &whole.stored).unwrap_or_default();
+    let cut = |(index, to): &(u8, DriveId)| {
+        let body = shards.get(usize::from(*index))?.clone();
+        let header = ShardHeader { index: *index, checksum: checksum(&body), ..whole.header };
+        Some(((header, body), *to))
+    };
+    wanted.iter().filter_map(cut).collect()
 }

@@ -1,10 +1,13 @@
-//! The store: all drives of this node, under one handle.
+//! The store: all drives of this node, and the way to those of others, under one handle.
 
 pub(crate) mod care;
 pub(crate) mod error;
+pub(crate) mod layout;
+mod leave;
 pub(crate) mod list;
+mod look;
 mod mend;
-mod read;
+pub(crate) mod read;
 mod reclaim;
 pub(crate) mod stats;
 pub(crate) mod verify;
@@ -25,10 +28,14 @@ use tokio::sync::Semaphore;
 
 use crate::drive::identity::OpenError;
 use crate::drive::{Drive, DriveSettings};
+use crate::peer::{Peers, Server};
 use crate::settings::Settings;
+use layout::Layout;
 
 /// Chunks mended at the same time because a read came upon damage.
 const MENDING_MAX: usize = 4;
+/// Bytes of chunks that repair works on at any time.
+const REPAIR_BYTES: usize = 64 << 20;
 
 /// The chunks of this node. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
@@ -38,14 +45,20 @@ pub(crate) struct Inner {
     pub(crate) world: World,
     pub(crate) settings: Settings,
     pub(crate) drives: Vec<Arc<Drive>>,
-    map: RwLock<ClusterMap>,
-    writing: Semaphore,
+    pub(crate) peers: Peers,
+    layout: RwLock<Arc<Layout>>,
+    writing: Arc<Semaphore>,
     reading: Semaphore,
     mending: Arc<Semaphore>,
+    /// Bytes of chunks that repair has in memory.
+    repairing: Semaphore,
+    leaving: leave::Leaving,
     packers: Mutex<Vec<Packer>>,
     care: Mutex<BTreeMap<DriveId, care::Progress>>,
     /// Shards may be missing or astray: all chunks' shards should be counted soon.
     survey_wanted: AtomicBool,
+    /// What held the last survey up may be over: the next one need not wait.
+    survey_urgent: AtomicBool,
     pub(crate) counts: stats::Counts,
 }
 
@@ -70,13 +83,17 @@ impl Store {
         let drives = world.blocking(move || open_drives(&here, folders, &wanted)).await?;
         let store = Self(Arc::new(Inner {
             world: world.clone(),
-            map: RwLock::default(),
-            writing: Semaphore::new(settings.in_flight_bytes as usize),
+            peers: Peers::default(),
+            layout: RwLock::default(),
+            writing: Arc::new(Semaphore::new(settings.in_flight_bytes as usize)),
             reading: Semaphore::new(settings.in_flight_bytes as usize),
             mending: Arc::new(Semaphore::new(MENDING_MAX)),
+            repairing: Semaphore::new(REPAIR_BYTES),
+            leaving: leave::Leaving::default(),
             packers: Mutex::default(),
             care: Mutex::default(),
             survey_wanted: AtomicBool::new(true),
+            survey_urgent: AtomicBool::new(true),
             counts: stats::Counts::default(),
             drives,
             settings,
@@ -85,6 +102,7 @@ impl Store {
         store.set_map(ClusterMap { drives: store.drives(), ..ClusterMap::default() });
         let inner = Arc::clone(&store.0);
         world.blocking(move || inner.load_progress()).await;
+        Server::start(&store.0);
         Ok(store)
     }
 
@@ -104,13 +122,28 @@ impl Store {
             .collect()
     }
 
-    /// Places new chunks by this map from now on; older maps are ignored.
+    /// Places chunks by this map from now on; older maps are ignored. The last few before it are
+    /// kept, since what they placed may not have moved yet.
     pub fn set_map(&self, map: ClusterMap) {
-        let mut current = self.0.map.write().unwrap_or_else(PoisonError::into_inner);
-        if map.epoch >= current.epoch {
-            *current = map;
-            self.0.survey_wanted.store(true, Ordering::Relaxed);
+        let known = self.0.layout();
+        if map.epoch >= known.epoch() {
+            self.0.set_layout(known.followed_by(map));
         }
+    }
+
+    /// The same with all maps that are in force, in any order: the newest places, and chunks are
+    /// looked for by the others too.
+    pub fn set_maps(&self, maps: Vec<ClusterMap>) {
+        let layout = Layout::new(maps);
+        if layout.epoch() >= self.0.layout().epoch() {
+            self.0.set_layout(layout);
+        }
+    }
+
+    /// Makes the next start quick; call it at the end, when nothing more is stored.
+    pub async fn close(&self) {
+        let inner = Arc::clone(&self.0);
+        self.0.world.blocking(move || inner.drives.iter().for_each(|drive| drive.close())).await;
     }
 }
 
@@ -149,16 +182,42 @@ fn open_drives(
 }
 
 impl Inner {
-    pub(crate) fn map(&self) -> ClusterMap {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_layout(&self, layout: Layout) {
+        *self.layout.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(layout);
+        self.want_survey_now();
+    }
+
+    /// Shards may be missing or astray.
+    pub(crate) fn want_survey(&self) {
+        self.survey_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and now is a better time than before.
+    pub(crate) fn want_survey_now(&self) {
+        self.survey_urgent.store(true, Ordering::Relaxed);
+        self.want_survey();
     }
 
     /// This node's drives that may take a chunk's shards, in rank, by their place in `drives`.
     pub(crate) fn ranked(&self, map: &ClusterMap, key: &ChunkKey) -> Vec<usize> {
         rank(map, key.tenant, key.hash, map.drives.len())
             .into_iter()
-            .filter_map(|id| self.drives.iter().position(|drive| drive.id == id))
+            .filter_map(|id| self.drive(id))
             .collect()
+    }
+
+    /// Where in `drives` a drive is.
+    pub(crate) fn drive(&self, id: DriveId) -> Option<usize> {
+        self.drives.iter().position(|drive| drive.id == id)
+    }
+
+    /// Whether it is a drive of this node that failed lately.
+    pub(crate) fn is_weak(&self, id: DriveId) -> bool {
+        self.drive(id).is_some_and(|at| self.drives[at].is_suspect())
     }
 
     /// Every shard of the chunk on this node, in the order in which to read them.

@@ -1,9 +1,10 @@
-//! Handing chunks out: no byte leaves unchecked.
+//! Handing chunks out: no byte leaves unchecked. What this node has is enough, or others are asked.
 //!
 //! A shard that is the whole of the stored chunk is checked against its own BLAKE3, which was
 //! computed when the chunk's SHA-256 had been, from the same bytes; what is put together of several
 //! is hashed again and compared with the chunk's own hash.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,10 +13,12 @@ use chunkstore_core::shard::{ChunkKey, ShardHeader};
 use chunkstore_core::stripe::Assembly;
 use node_base::plant::{self, Bug};
 use node_base::sha256;
+use node_world::Class;
 
 use super::error::GetError;
 use super::{Inner, Store};
 use crate::drive::{Drive, Held, ReadError};
+use crate::peer::Collected;
 
 impl Store {
     /// The plain bytes of a chunk. Damage that is found on the way is mended in the background.
@@ -31,8 +34,10 @@ impl Store {
         // The semaphore is never closed.
         let _in_flight = self.0.reading.acquire_many(bytes).await;
         let key = *key;
-        let (plain, is_damaged) =
-            self.0.world.blocking(move || inner.read_chunk(&key, &sources)).await;
+        let (plain, is_damaged) = match inner.is_shared() {
+            true => inner.read_shared(key, sources).await,
+            false => self.0.world.blocking(move || inner.read_chunk(&key, &sources)).await,
+        };
         if is_damaged {
             self.0.mend_soon(key);
         }
@@ -41,7 +46,7 @@ impl Store {
 }
 
 /// Reads a shard and makes sure that its bytes are whole.
-pub(super) fn read_checked(
+pub(crate) fn read_checked(
     drive: &Drive,
     held: &Held,
 ) -> Result<(ShardHeader, Vec<u8>), ReadError> {
@@ -72,6 +77,37 @@ struct Reading {
 }
 
 impl Inner {
+    /// The same where other nodes have shards: this one's own are enough, or theirs are asked for.
+    async fn read_shared(
+        self: &Arc<Self>,
+        key: ChunkKey,
+        sources: Vec<(usize, Held)>,
+    ) -> (Result<Bytes, GetError>, bool) {
+        let inner = Arc::clone(self);
+        let read = move || inner.is_enough(&sources).then(|| inner.read_chunk(&key, &sources));
+        if let Some((Ok(plain), is_damaged)) = self.world.blocking(read).await {
+            return (Ok(plain), is_damaged);
+        }
+        let collected = self.collect(key, Class::ShardForeground).await;
+        let Collected { whole, sound, needed, silent, is_damaged } = collected;
+        let plain = match (whole, needed) {
+            (Some(whole), _) => Ok(whole.plain),
+            (None, needed) if silent > 0 => Err(GetError::Unanswered { silent, sound, needed }),
+            (None, Some(needed)) => Err(GetError::Damaged { sound, needed }),
+            (None, None) if is_damaged => Err(GetError::Damaged { sound, needed: 1 }),
+            (None, None) => Err(GetError::NotFound),
+        };
+        (plain, is_damaged)
+    }
+
+    /// Whether these shards, if they are sound, give their chunk back; blocks.
+    fn is_enough(&self, sources: &[(usize, Held)]) -> bool {
+        let Some((at, held)) = sources.first() else { return false };
+        let indexes: BTreeSet<u8> = sources.iter().map(|(_, held)| held.print.index()).collect();
+        let header = self.drives[*at].read(held.print, |_| None);
+        header.is_ok_and(|header| indexes.len() >= header.shape.needed())
+    }
+
     /// The chunk's plain bytes, and whether damage was met.
     pub(super) fn read_chunk(
         &self,

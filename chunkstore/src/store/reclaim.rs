@@ -1,5 +1,6 @@
 //! Deleting in three steps, of which the caller starts each: into the trash, out of the index,
-//! and, by compaction, off the drive.
+//! and, by compaction, off the drive. Each node does so with its own drives: what is deleted is
+//! agreed, and every node knows it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::error::{DeleteError, ListError};
 use super::{Inner, Store};
 use crate::drive::index::Note;
 use crate::drive::{AppendError, ReadError, SyncFailed, Ticket};
+use crate::peer::{KEYS_MAX, Key, Request};
 
 impl From<AppendError> for DeleteError {
     fn from(error: AppendError) -> Self {
@@ -35,7 +37,7 @@ impl Store {
     /// # Errors
     /// When a drive cannot note it.
     pub async fn delete(&self, keys: Vec<ChunkKey>, at: Timestamp) -> Result<(), DeleteError> {
-        self.note(keys, Note::Trash(at)).await
+        self.0.note(keys, Note::Trash(at)).await
     }
 
     /// Takes chunks out of the trash again.
@@ -43,7 +45,7 @@ impl Store {
     /// # Errors
     /// When a drive cannot note it.
     pub async fn restore(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
-        self.note(keys, Note::Restore).await
+        self.0.note(keys, Note::Restore).await
     }
 
     /// Chunks that were in the trash by then, about `limit` of them: their time is over, unless the
@@ -66,14 +68,38 @@ impl Store {
     /// # Errors
     /// When a drive cannot note it.
     pub async fn purge(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
+        self.0.end(keys).await
+    }
+
+    /// Ends chunks that nobody was told of, on all nodes: what was written for nothing. Nodes that
+    /// do not answer find theirs when they look for what nothing names.
+    ///
+    /// # Errors
+    /// When a drive of this node cannot note it.
+    pub async fn withdraw(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
+        let mut asked = Vec::new();
+        for part in keys.chunks(KEYS_MAX) {
+            let keys: Vec<Key> = part.iter().copied().map(Key::from).collect();
+            let ask = |node| (node, Request::Purge { keys: keys.clone() });
+            asked
+                .extend(self.0.others().into_iter().filter(|node| !self.0.is_away(*node)).map(ask));
+        }
+        let (here, _) = tokio::join!(self.0.end(keys), self.0.ask_all(asked));
+        here
+    }
+}
+
+impl Inner {
+    /// Ends chunks on this node's drives.
+    pub(crate) async fn end(self: &Arc<Self>, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
         self.note(keys, Note::Gone).await
     }
 
-    async fn note(&self, keys: Vec<ChunkKey>, note: Note) -> Result<(), DeleteError> {
-        let inner = Arc::clone(&self.0);
-        let tickets = self.0.world.blocking(move || inner.write_notes(&keys, note)).await?;
+    async fn note(self: &Arc<Self>, keys: Vec<ChunkKey>, note: Note) -> Result<(), DeleteError> {
+        let inner = Arc::clone(self);
+        let tickets = self.world.blocking(move || inner.write_notes(&keys, note)).await?;
         let commits = tickets.into_iter().map(|(drive, ticket)| {
-            let on = Arc::clone(&self.0.drives[drive]);
+            let on = Arc::clone(&self.drives[drive]);
             async move { on.commit(ticket).await }
         });
         for result in join_all(commits).await {
@@ -81,9 +107,7 @@ impl Store {
         }
         Ok(())
     }
-}
 
-impl Inner {
     fn write_notes(
         &self,
         keys: &[ChunkKey],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use node_base::DriveId;
+use node_base::{DriveId, Epoch};
 
 use super::Store;
 
@@ -39,6 +39,17 @@ pub struct Stats {
     pub lost_chunks: u64,
     /// Since the start: bytes that compaction gave back.
     pub compacted_bytes: u64,
+    /// By the last survey: shards that this node has to make anew, and those of its own that lie
+    /// elsewhere than they belong.
+    pub shards_to_repair: u64,
+    pub misplaced_shards: u64,
+    /// The newest map by which a survey of this node found every chunk whole and at home. What all
+    /// nodes have settled by, those before it are not needed for any more.
+    pub settled: Option<Epoch>,
+    /// Since the start: calls of other nodes that had no answer.
+    pub failed_calls: u64,
+    /// Since the start: messages of others that are not of this cluster, or not to be read.
+    pub refused_messages: u64,
 }
 
 #[derive(Default)]
@@ -46,6 +57,12 @@ pub(crate) struct Counts {
     pub(crate) mended_shards: AtomicU64,
     pub(crate) lost_chunks: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) shards_to_repair: AtomicU64,
+    pub(crate) misplaced_shards: AtomicU64,
+    /// One more than the epoch; zero before any.
+    pub(crate) settled: AtomicU64,
+    pub(crate) failed_calls: AtomicU64,
+    pub(crate) refused_messages: AtomicU64,
 }
 
 pub(crate) fn add(count: &AtomicU64, more: u64) {
@@ -79,6 +96,11 @@ impl Store {
             mended_shards: counts.mended_shards.load(Ordering::Relaxed),
             lost_chunks: counts.lost_chunks.load(Ordering::Relaxed),
             compacted_bytes: counts.compacted_bytes.load(Ordering::Relaxed),
+            shards_to_repair: counts.shards_to_repair.load(Ordering::Relaxed),
+            misplaced_shards: counts.misplaced_shards.load(Ordering::Relaxed),
+            settled: counts.settled.load(Ordering::Relaxed).checked_sub(1).map(Epoch),
+            failed_calls: counts.failed_calls.load(Ordering::Relaxed),
+            refused_messages: counts.refused_messages.load(Ordering::Relaxed),
         }
     }
 }

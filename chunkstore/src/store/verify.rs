@@ -10,7 +10,6 @@ use node_base::{DriveId, sha256};
 
 use super::read::read_checked;
 use super::{Inner, Store};
-use crate::drive::ReadError;
 
 /// What is left of a chunk on this node's drives.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,39 +24,26 @@ pub struct Verdict {
     pub is_readable: bool,
 }
 
-/// A verdict, and what mending needs to act on it.
-pub(super) struct Examined {
-    pub(super) verdict: Verdict,
-    /// A drive did not answer: another attempt may find more.
-    pub(super) is_partial: bool,
-    /// The chunk's stored bytes and the header of one of its shards.
-    pub(super) stored: Option<(ShardHeader, bytes::Bytes)>,
-}
-
 impl Store {
-    /// Reads every shard of a chunk and says what is left of it.
+    /// Reads every shard of a chunk on this node's drives and says what is left of it here.
     pub async fn verify(&self, key: &ChunkKey) -> Verdict {
         let (inner, key) = (Arc::clone(&self.0), *key);
-        self.0.world.blocking(move || inner.examine(&key).verdict).await
+        self.0.world.blocking(move || inner.examine(&key)).await
     }
 }
 
 impl Inner {
     /// Reads and checks every shard; blocks.
-    pub(super) fn examine(&self, key: &ChunkKey) -> Examined {
+    fn examine(&self, key: &ChunkKey) -> Verdict {
         let mut verdict = Verdict::default();
         let mut reading: Option<(ShardHeader, Assembly)> = None;
-        let (mut indexes, mut is_partial) = (BTreeSet::new(), false);
+        let mut indexes = BTreeSet::new();
         for (at, held) in self.sources(key) {
             let drive = &self.drives[at];
             let place = (held.print.index(), drive.id);
-            let (header, body) = match read_checked(drive, &held) {
-                Ok(read) => read,
-                Err(error) => {
-                    is_partial |= matches!(error, ReadError::Io(_));
-                    verdict.rotten.push(place);
-                    continue;
-                }
+            let Ok((header, body)) = read_checked(drive, &held) else {
+                verdict.rotten.push(place);
+                continue;
             };
             let (_, assembly) =
                 reading.get_or_insert_with(|| (header, Assembly::new(header.shape)));
@@ -71,16 +57,13 @@ impl Inner {
             indexes.insert(header.index);
             verdict.sound.push(place);
         }
-        let Some((header, assembly)) = reading else {
-            return Examined { verdict, is_partial, stored: None };
-        };
+        let Some((header, assembly)) = reading else { return verdict };
         let all = 0..u8::try_from(header.shape.shards()).unwrap_or(u8::MAX);
         verdict.missing = all.filter(|index| !indexes.contains(index)).collect();
-        let stored = assembly.finish().ok().filter(|stored| {
-            let plain = unpack(header.compression, header.plain_len, stored.clone());
+        verdict.is_readable = assembly.finish().is_ok_and(|stored| {
+            let plain = unpack(header.compression, header.plain_len, stored);
             plain.is_ok_and(|plain| sha256(&plain) == key.hash)
         });
-        verdict.is_readable = stored.is_some();
-        Examined { verdict, is_partial, stored: stored.map(|stored| (header, stored)) }
+        verdict
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chunkstore_core::decide::is_acknowledged;
@@ -16,6 +15,7 @@ use node_base::{ClusterMap, Generation, Profile, Sha256, TenantId, sha256};
 use super::error::PutError;
 use super::{Inner, Store, held};
 use crate::drive::{AppendError, SyncFailed, Ticket, shard_record};
+use crate::peer::spread;
 
 /// A chunk to be stored.
 #[derive(Clone, Debug)]
@@ -83,9 +83,15 @@ impl Inner {
         let bytes = chunks.iter().map(|chunk| chunk.plain.len().min(CHUNK_MAX)).sum::<usize>();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.settings.in_flight_bytes);
         // The semaphore is never closed.
-        let _in_flight = self.writing.acquire_many(bytes).await;
+        let in_flight = Arc::clone(&self.writing).acquire_many_owned(bytes).await;
         let inner = Arc::clone(&self);
-        let mut batch = self.world.blocking(move || Batch::begin(inner, chunks)).await;
+        if self.layout().is_shared(self.settings.node) {
+            let batch = self.world.blocking(move || Batch::code_all(inner, chunks)).await;
+            let coded = |chunk: Coded| (chunk.stored, chunk.shape);
+            let chunks = batch.chunks.into_iter().map(|chunk| chunk.map(coded)).collect();
+            return spread(self, chunks, batch.pending, in_flight).await;
+        }
+        let mut batch = self.world.blocking(move || Batch::code_all(inner, chunks).write()).await;
         while !batch.written.is_empty() {
             let written = std::mem::take(&mut batch.written);
             let commits = written.into_iter().map(|Written { drive, shards, ticket }| {
@@ -125,10 +131,11 @@ struct Coded {
     durable: BTreeMap<usize, usize>,
 }
 
-struct Pending {
-    chunk: usize,
-    header: ShardHeader,
-    body: Bytes,
+/// A shard of a batch's chunk, to be written.
+pub(crate) struct Pending {
+    pub(crate) chunk: usize,
+    pub(crate) header: ShardHeader,
+    pub(crate) body: Bytes,
 }
 
 struct Written {
@@ -138,7 +145,8 @@ struct Written {
 }
 
 impl Batch {
-    fn begin(inner: Arc<Inner>, chunks: Vec<NewChunk>) -> Self {
+    /// Makes the shards of all chunks; blocks.
+    fn code_all(inner: Arc<Inner>, chunks: Vec<NewChunk>) -> Self {
         let mut batch = Self {
             inner: Arc::clone(&inner),
             chunks: Vec::with_capacity(chunks.len()),
@@ -147,12 +155,12 @@ impl Batch {
             failed: BTreeSet::new(),
             is_full: false,
         };
-        let map = inner.map();
+        let layout = inner.layout();
         let kept = held(&inner.packers).pop();
         match kept.map_or_else(Packer::new, Ok) {
             Ok(mut packer) => {
                 for chunk in chunks {
-                    let coded = batch.code(&map, &mut packer, &chunk);
+                    let coded = batch.code(layout.current(), &mut packer, &chunk);
                     batch.chunks.push(coded);
                 }
                 held(&inner.packers).push(packer);
@@ -163,7 +171,7 @@ impl Batch {
                 batch.chunks.extend(failed);
             }
         }
-        batch.write()
+        batch
     }
 
     /// Checks a chunk and makes its shards.
@@ -204,7 +212,11 @@ impl Batch {
             // At most CHUNK_MAX.
             stored: StoredChunk { hash, size: size as u32, stored_size, profile },
             shape,
-            ranked: self.inner.ranked(map, &key),
+            // Where several nodes have drives, they are ranked together.
+            ranked: match self.inner.layout().is_shared(self.inner.settings.node) {
+                true => Vec::new(),
+                false => self.inner.ranked(map, &key),
+            },
             placed: BTreeMap::new(),
             durable: BTreeMap::new(),
         })
@@ -240,7 +252,7 @@ impl Batch {
         *coded.placed.entry(best).or_default() += 1;
         let homes = &coded.ranked[..coded.ranked.len().min(coded.shape.shards())];
         if !homes.contains(&best) || coded.placed[&best] > 1 {
-            self.inner.survey_wanted.store(true, Ordering::Relaxed);
+            self.inner.want_survey();
         }
         Some(best)
     }

@@ -1,6 +1,7 @@
 //! Short stories about whole stores on pretend drives. A failing run names its seed.
 
 mod care;
+mod cluster;
 mod crash;
 mod open;
 mod rot;

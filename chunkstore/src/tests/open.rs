@@ -148,3 +148,35 @@ fn a_rotten_head_in_the_open_pack_costs_its_own_shard_and_no_other() {
         .await;
     });
 }
+
+#[test]
+fn a_store_that_was_closed_starts_without_reading_what_its_last_pack_holds() {
+    for is_closed in [false, true] {
+        simulate(6, async |sim| {
+            let world = sim.world(NODE);
+            let here = world.clone();
+            on(&world, async move {
+                let store = open(&here, 1).await;
+                put(&store, 1, 30_000).await;
+                put(&store, 2, 30_000).await;
+                if is_closed {
+                    store.close().await;
+                    store.close().await;
+                }
+            })
+            .await;
+            sim.crash(NODE);
+            // A start that reads the pack finds out; one that does not leaves it to the scrub.
+            assert!(sim.rot(NODE, Path::new("/drive-0/packs/00000000.pack"), 20_000, 1));
+            let world = sim.world(NODE);
+            let here = world.clone();
+            on(&world, async move {
+                let store = open(&here, 1).await;
+                assert_eq!(store.stats().drives[0].shards, if is_closed { 2 } else { 1 });
+                put(&store, 3, 1_000).await;
+                store.close().await;
+            })
+            .await;
+        });
+    }
+}

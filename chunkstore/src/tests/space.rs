@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use node_base::{Generation, Timestamp};
-use simulator_world::DiskFaults;
+use simulator_world::{DiskFaults, Options, Simulation};
 
 use super::{NODE, noise, on, open, put, simulate, tenant};
 use crate::{GetError, ListCursor, NewChunk, PutError, Store};
@@ -248,4 +248,59 @@ fn a_batch_of_small_chunks_is_one_write_and_one_sync() {
         .await;
         assert_eq!((lines(" write ") - writes, lines(" sync") - syncs), (1, 1));
     });
+}
+
+/// A shard of the store's one drive, as it was written.
+fn shard(store: &Store, key: &crate::ChunkKey) -> (chunkstore_core::shard::ShardHeader, Vec<u8>) {
+    let (at, held) = store.0.sources(key)[0];
+    let mut body = Vec::new();
+    let out = &mut body;
+    let header = store.0.drives[at].read(held.print, move |header| {
+        out.resize(header.shape.shard_len(), 0);
+        Some(&mut out[..])
+    });
+    (header.expect("readable"), body)
+}
+
+#[test]
+fn a_pack_goes_only_when_what_took_its_shards_places_is_durable() {
+    for seed in 0..12 {
+        // Copied by compaction, or written again by somebody who has not synced yet.
+        for is_written_again in [false, true] {
+            let at_once = Simulation::new(
+                seed,
+                Options { blocking_max: node_base::Duration::ZERO, ..Options::default() },
+            );
+            at_once.run(async |sim| {
+                let world = sim.world(NODE);
+                let here = world.clone();
+                let kept = on(&world, async move {
+                    let store = open(&here, 1).await;
+                    let kept = put(&store, 0, 100_000).await;
+                    let mut gone = Vec::new();
+                    for n in 1..6 {
+                        gone.push(put(&store, n, 100_000).await);
+                    }
+                    store.purge(gone).await.expect("noted");
+                    if is_written_again {
+                        let (header, body) = shard(&store, &kept);
+                        let record = crate::drive::shard_record(header, body.into());
+                        // Nobody waits for it.
+                        drop(store.0.drives[0].append(&[record], false).expect("room"));
+                    }
+                    assert_eq!(store.compact().await.compacted_packs, 1);
+                    kept
+                })
+                .await;
+                let world = sim.world(NODE);
+                let here = world.clone();
+                on(&world, async move {
+                    let found = open(&here, 1).await.get(&kept).await;
+                    let told = format!("seed {seed}, written again: {is_written_again}");
+                    assert_eq!(found.expect(&told), noise(0, 100_000));
+                })
+                .await;
+            });
+        }
+    }
 }

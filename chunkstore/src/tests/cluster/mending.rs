@@ -1,0 +1,152 @@
+//! Nodes that go, come, come back empty, or are drained.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use node_base::{Duration, NodeId, Profile};
+
+use super::{Cluster, noise};
+use crate::ChunkKey;
+use crate::tests::simulate;
+
+async fn fill(cluster: &Cluster, nodes: u64) -> Vec<(u64, usize, ChunkKey)> {
+    let mut keys = Vec::new();
+    for n in 0..16 {
+        let len = [500, 70_000, 150_000, 300_000][n as usize % 4];
+        keys.push((n, len, cluster.put(1 + n % nodes, n, len).await));
+    }
+    // What was not waited for comes behind.
+    cluster.sim.sleep(Duration::from_secs(1)).await;
+    keys
+}
+
+async fn assert_whole(cluster: &Cluster, keys: &[(u64, usize, ChunkKey)], profile: Profile) {
+    for (n, len, key) in keys {
+        let copies = usize::from(profile.parity) + 1;
+        cluster.assert_home(*key, if *len < 65_536 { copies } else { profile.shards() }).await;
+        for node in cluster.nodes.keys() {
+            assert_eq!(cluster.get(node.0, *key).await.expect("whole"), noise(*n, *len));
+        }
+    }
+    // Nothing is left beyond what is counted here.
+    let held: u64 = cluster
+        .nodes
+        .values()
+        .flat_map(|(_, store)| store.stats().drives)
+        .map(|drive| drive.shards)
+        .sum();
+    let mut wanted = 0;
+    for (.., key) in keys {
+        wanted += cluster.places(*key).await.len() as u64;
+    }
+    assert_eq!(held, wanted);
+}
+
+#[test]
+fn a_node_that_is_out_is_repaired_around_and_full_redundancy_is_back() {
+    for seed in 0..4 {
+        simulate(seed, async |sim| {
+            let mut cluster = Cluster::start(&sim, 4, 1).await;
+            cluster.map.profile = Some(Profile { data: 2, parity: 1 });
+            cluster.agree(|_| {});
+            let keys = fill(&cluster, 4).await;
+            cluster.stop(NodeId(2));
+            for node in [1, 3, 4] {
+                assert_eq!(cluster.survey(node).await.mended_chunks, 0, "it is only down");
+            }
+            cluster.agree(|_| {});
+            cluster.settle().await;
+            assert_whole(&cluster, &keys, Profile { data: 2, parity: 1 }).await;
+            // It comes back after all, with what it had.
+            cluster.open(NodeId(2)).await;
+            cluster.agree(|_| {});
+            cluster.settle().await;
+            assert_whole(&cluster, &keys, Profile { data: 2, parity: 1 }).await;
+        });
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_drives_and_comes_back_empty_is_filled_again() {
+    for (nodes, profile) in [(3, (2, 1)), (5, (3, 2))] {
+        simulate(nodes, async |sim| {
+            let mut cluster = Cluster::start(&sim, nodes, 1).await;
+            let keys = fill(&cluster, nodes).await;
+            cluster.stop(NodeId(1));
+            sim.lose(NodeId(1), Path::new("/drive-0")).expect("a path");
+            cluster.open(NodeId(1)).await;
+            cluster.agree(|_| {});
+            for (n, len, key) in &keys {
+                assert_eq!(cluster.get(1, *key).await.expect("the others"), noise(*n, *len));
+            }
+            cluster.settle().await;
+            let profile = Profile { data: profile.0, parity: profile.1 };
+            assert_whole(&cluster, &keys, profile).await;
+            assert!(cluster.store(1).stats().drives[0].shards > 0);
+        });
+    }
+}
+
+#[test]
+fn a_drained_node_is_emptied_and_a_joined_one_gets_its_share() {
+    simulate(7, async |sim| {
+        let mut cluster = Cluster::start(&sim, 3, 1).await;
+        let profile = Profile { data: 2, parity: 1 };
+        cluster.map.profile = Some(profile);
+        cluster.agree(|_| {});
+        let keys = fill(&cluster, 3).await;
+        cluster.open(NodeId(4)).await;
+        cluster.agree(|_| {});
+        cluster.settle().await;
+        assert_whole(&cluster, &keys, profile).await;
+        let share = cluster.store(4).stats().drives[0].shards;
+        assert!(share > 4, "{share}");
+
+        let drain = |node: u64| {
+            move |map: &mut node_base::ClusterMap| {
+                let drives = map.drives.iter_mut().filter(|drive| drive.node == NodeId(node));
+                drives.for_each(|drive| drive.weight = 0);
+            }
+        };
+        cluster.agree(drain(2));
+        cluster.settle().await;
+        assert_eq!(cluster.store(2).stats().drives[0].shards, 0, "it can be taken away");
+        assert_whole(&cluster, &keys, profile).await;
+        cluster.stop(NodeId(2));
+        cluster.agree(|_| {});
+        // With fewer nodes than shards, two of a chunk's share one.
+        cluster.agree(drain(1));
+        cluster.settle().await;
+        assert_eq!(cluster.store(1).stats().drives[0].shards, 0);
+        for (n, len, key) in &keys {
+            let places = cluster.places(*key).await;
+            let indexes: BTreeSet<u8> = places.iter().map(|(index, _)| *index).collect();
+            assert_eq!(indexes.len(), places.len());
+            assert_eq!(indexes.len(), if *len < 65_536 { 2 } else { 3 });
+            assert_eq!(cluster.get(3, *key).await.expect("whole"), noise(*n, *len));
+        }
+    });
+}
+
+#[test]
+fn what_is_in_the_trash_on_any_node_is_not_made_anew() {
+    simulate(8, async |sim| {
+        let mut cluster = Cluster::start(&sim, 3, 1).await;
+        let key = cluster.put(1, 1, 100_000).await;
+        let at = node_base::Timestamp::from_millis(5);
+        let trash = |store: crate::Store| async move { store.delete(vec![key], at).await };
+        cluster.on(1, trash).await.expect("noted");
+        cluster.on(2, trash).await.expect("noted");
+        cluster.on(2, |store| async move { store.purge(vec![key]).await }).await.expect("noted");
+        for node in 1..=3 {
+            cluster.survey(node).await;
+        }
+        assert_eq!(cluster.places(key).await.len(), 2);
+        cluster.on(3, trash).await.expect("noted");
+        for node in [1, 3] {
+            let due = cluster.on(node, |store| async move { store.trashed_by(at, 10).await }).await;
+            assert_eq!(due.expect("read"), [key], "each node empties its own");
+        }
+        cluster.agree(|_| {});
+    });
+}
