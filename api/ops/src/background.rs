@@ -6,11 +6,11 @@
 //! names and none ever will.
 
 use chunkstore::{ChunkKey, ListCursor};
-use node_base::{Duration, Timestamp, limits};
+use node_base::{Duration, Epoch, Timestamp, limits};
 use node_world::{Instant, Task};
-use raft_meta::command::Upkeep;
+use raft_meta::command::{ClusterCommand, Upkeep};
 use raft_meta::query::chunk::{self, Departing, Standing};
-use raft_meta::table::cluster::Nodes;
+use raft_meta::table::cluster::{Maps, Nodes};
 use raft_meta::{Answer, Command, Reader, table};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,7 @@ struct Upkeeper {
     retired: Vec<Retired>,
     search: Option<ListCursor>,
     deleted_up_to: u64,
+    settled: Epoch,
 }
 
 impl Upkeeper {
@@ -101,6 +102,7 @@ impl Upkeeper {
             retired: Vec::new(),
             search: None,
             deleted_up_to: 0,
+            settled: Epoch::default(),
         }
     }
 
@@ -119,6 +121,7 @@ impl Upkeeper {
             self.keep_tables().await?;
         }
         self.delete_reaped().await?;
+        self.settle().await?;
         self.empty_trash().await?;
         self.search_orphans().await
     }
@@ -192,6 +195,20 @@ impl Upkeeper {
             // The own row may tell so a moment later.
             self.deleted_up_to = up_to;
         }
+    }
+
+    /// Says by which map the last survey found all shards at home, where older maps wait for that
+    /// to be retired.
+    async fn settle(&mut self) -> Result<(), OpError> {
+        let maps = self.ops.look(|tables| table::all::<Maps>(tables, &())).await?;
+        let waits = maps.len() > 1 && maps.last().is_some_and(|((at,), _)| *at > self.settled.0);
+        let settled = if waits { self.ops.store.stats().settled } else { None };
+        if let Some(epoch) = settled.filter(|epoch| *epoch > self.settled) {
+            let settle = Command::Cluster(ClusterCommand::Settle { epoch });
+            self.ops.agree_as_node::<Answer>(settle).await?;
+            self.settled = epoch;
+        }
+        Ok(())
     }
 
     /// Removes for good what has been in the drives' trash long enough. The tables are asked once

@@ -232,6 +232,7 @@ impl Node {
         background.stop();
         map.stop();
         care.abort();
+        ops.store.close().await;
         drop((ops, state));
         // Requests that were cut off still hold the operations for a moment.
         for _ in 0..STOP_TRIES {

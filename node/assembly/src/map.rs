@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use api_ops::{OpError, Ops};
 use node_base::{ClusterMap, Duration};
-use node_world::Task;
+use node_world::{Peer, Task};
 use raft_meta::command::ClusterCommand;
-use raft_meta::table::cluster::{Maps, Node, Nodes};
+use raft_meta::table::cluster::{Maps, Node, Nodes, Seat};
 use raft_meta::{Answer, Command, TableError, table};
 
 /// Between two looks, while commands are applied all the time.
@@ -68,8 +68,10 @@ async fn look(ops: &Ops) -> Result<Known, OpError> {
 }
 
 fn tell(ops: &Ops, known: &Known) {
-    for map in &known.maps {
-        ops.store.set_map(map.clone());
+    let here = known.nodes.values().filter(|node| node.seat != Seat::Removed);
+    ops.store.set_peers(here.map(|node| Peer { node: node.id, address: node.address.clone() }));
+    if !known.maps.is_empty() {
+        ops.store.set_maps(known.maps.clone());
     }
 }
 

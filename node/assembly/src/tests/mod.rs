@@ -106,6 +106,7 @@ impl Cluster {
         JoinSettings { via: vec![self.sim.peer(NodeId(1)).address], token }
     }
 
+    /// One request of the administrator to a node, with JSON, a form or bytes.
     async fn call(
         &self,
         number: usize,
@@ -114,14 +115,40 @@ impl Cluster {
         body: &str,
     ) -> (StatusCode, String) {
         let (world, node) = self.node(number);
+        let kind = match body.as_bytes().first() {
+            Some(b'{') => "application/json",
+            Some(b'-') => "multipart/form-data; boundary=line",
+            _ => "application/octet-stream",
+        };
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, kind)
             .body(Body::from(body.to_owned()))
             .expect("a request");
         on(world, send(node.router(), request)).await
+    }
+
+    /// Makes a project share through a node.
+    async fn share(&self, number: usize) -> String {
+        let share = r#"{"name":"Plans","share_type":"project","owner_id":"#;
+        let share = format!("{share}\"{}\"}}", self.user);
+        text(&self.ask(number, "POST", "/shares", &share).await, "id").to_owned()
+    }
+
+    /// Uploads a file through a node.
+    async fn upload(&self, number: usize, share: &str, name: &str, content: &str) -> String {
+        let head = "--line\r\nContent-Disposition: form-data; name=";
+        let form = format!(
+            "{head}\"share_id\"\r\n\r\n{share}\r\n\
+             {head}\"file\"; filename=\"{name}\"\r\n\r\n{content}\r\n--line--\r\n"
+        );
+        text(&self.ask(number, "POST", "/files", &form).await, "id").to_owned()
+    }
+
+    async fn content(&self, number: usize, file: &str) -> String {
+        self.ask(number, "GET", &format!("/files/{file}/content"), "").await
     }
 
     /// Asks a node until it does not say that it is unavailable.
