@@ -357,3 +357,34 @@ fn a_purge_asked_for_again_under_its_key_is_answered_as_before() {
         purge("second").await.expect(404);
     });
 }
+
+#[test]
+fn a_file_sent_again_under_its_key_is_answered_as_before() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let body = json!({"name": "f", "share_id": desk.share});
+        let folder = text(&desk.post("/folders", body).await.expect(201).json()["id"]);
+        let form = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"share_id\"\r\n\r\n{}\r\n\
+             --b\r\ncontent-disposition: form-data; name=\"folder_id\"\r\n\r\n{folder}\r\n\
+             --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n\
+             hello\r\n--b--\r\n",
+            desk.share
+        );
+        let send = async |key: &str| {
+            let request = desk
+                .fixture
+                .request("POST", "/files")
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
+                .header("idempotency-key", key)
+                .body(Body::from(form.clone()));
+            desk.fixture.send(request.expect("a request")).await
+        };
+        let made = send("one").await.expect(201).json();
+        let delete = format!("/folders/{folder}");
+        desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
+        assert_eq!(send("one").await.expect(201).json(), made);
+        send("two").await.expect(410);
+    });
+}

@@ -1,9 +1,9 @@
 //! Section 10: the trash.
 
+use api_ops::OpError;
 use api_ops::meta::command::ItemCommand;
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::table::item::{ItemId, ItemState, Items};
-use api_ops::OpError;
 use api_ops::meta::{Answer, Command, Refusal, query, table};
 use api_types::v1::versions::TrashQuery;
 use api_types::v1::{Item, ItemList};
