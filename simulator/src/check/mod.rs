@@ -71,14 +71,18 @@ pub(crate) async fn during(
 }
 
 /// Judges a run when everything is healed and everybody has stopped.
-pub(crate) async fn after(cluster: &Cluster, history: &History, options: &Options) -> Vec<Violation> {
+pub(crate) async fn after(
+    cluster: &Cluster,
+    history: &History,
+    options: &Options,
+) -> Vec<Violation> {
     let recorder = Recorder::default();
     let patience = Patience::default();
     patience.until(cluster.now() + PATIENCE * 4);
     let client =
         |person: usize| Client::new(cluster, &history.people[person], &recorder, &patience);
     let mut violations: Vec<Violation> = history.garbled.iter().map(|what| garbled(what)).collect();
-    violations.extend(live::pending(history));
+    violations.extend(live::pending(history, options.may_lose_bytes()));
     let Some(admin) = &history.admin else { return violations };
     // First, for keys are forgotten after a day.
     violations.extend(Box::pin(whole::ask_again(history, client)).await);

@@ -79,6 +79,8 @@ const PAUSE_MIN_MS: u64 = 20;
 const PAUSE_MAX_MS: u64 = 1_000;
 /// How often a node may fail at a read before that is the answer.
 const FAILURES_MAX: u32 = 5;
+/// How often a download may break off before it is given up: there may be nothing behind it.
+const DOWNLOADS_MAX: u32 = 60;
 
 impl Client {
     pub(crate) fn new(
@@ -137,7 +139,10 @@ impl Client {
                 Err(Broken::Lost) => tried.lost += 1,
                 Err(Broken::Unreachable) => {}
             }
-            if self.patience.is_over(self.cluster.now()) {
+            let is_download = request.path.contains("/content");
+            if self.patience.is_over(self.cluster.now())
+                || is_download && tried.tries > DOWNLOADS_MAX
+            {
                 return tried;
             }
             let span = self.cluster.draw().range(pause_ms / 2..pause_ms + 1);
