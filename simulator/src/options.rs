@@ -154,7 +154,7 @@ impl Options {
         Self {
             version: VERSION,
             seed,
-            nodes: pick(&chance, &[1]),
+            nodes: pick(&chance, &[1, 1, 2, 3, 3, 3, 4, 5, 6, 7]),
             drives: pick(&chance, &[1, 1, 2, 3]),
             length_ms: chance.range(30_000..90_001),
             tuning: Tuning::draw(&chance),
@@ -250,7 +250,7 @@ impl Workload {
             deleters: chance.range(0..3),
             permitters: chance.range(0..2),
             fillers: chance.range(0..2),
-            pause_ms_max: pick(chance, &[200, 1_000, 3_000]),
+            pause_ms_max: pick(chance, &[800, 2_000, 4_000]),
             file_bytes_max: pick(chance, &[20_000, 300_000, 1_500_000]),
         }
     }

@@ -8,8 +8,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use node_base::plant::{self, Bug};
 use node_base::Duration;
+use node_base::plant::{self, Bug};
 use simulator_world::{Sim, Simulation, Trace};
 
 use crate::check::{self, Violation, Watch};
