@@ -16,7 +16,10 @@ const PROMISED_IN: &str = "ARCHITECTURE.md, section 9, P1";
 /// What came when a version was read; a word where it did not.
 pub(super) type Contents = BTreeMap<VersionId, Result<Sha256, String>>;
 
-/// Reads every version that was acknowledged and can be asked for.
+/// Failures to read that are enough.
+const FAILURES_MAX: usize = 10;
+
+/// Reads every version that was acknowledged and can be asked for, until too many cannot be read.
 pub(super) async fn read_all(client: &Client, history: &History, facts: &Facts) -> Contents {
     let mut contents = Contents::new();
     for op in &history.operations {
@@ -25,6 +28,9 @@ pub(super) async fn read_all(client: &Client, history: &History, facts: &Facts) 
         let is_live = facts.standing(ItemId::File(stored.file)) == Some(Standing::Live);
         if !is_live || contents.contains_key(&version) {
             continue;
+        }
+        if contents.values().filter(|read| read.is_err()).count() >= FAILURES_MAX {
+            break;
         }
         let ask = Ask::Read { file: stored.file, number: Some(stored.number) };
         let read = match Box::pin(client.ask(op.share, ask)).await {

@@ -78,7 +78,8 @@ pub(crate) async fn after(
 ) -> Vec<Violation> {
     let recorder = Recorder::default();
     let patience = Patience::default();
-    patience.until(cluster.now() + PATIENCE * 4);
+    let be_patient = || patience.until(cluster.now() + PATIENCE * 15);
+    be_patient();
     let client =
         |person: usize| Client::new(cluster, &history.people[person], &recorder, &patience);
     let mut violations: Vec<Violation> = history.garbled.iter().map(|what| garbled(what)).collect();
@@ -91,8 +92,10 @@ pub(crate) async fn after(
         return violations;
     };
     let reader = Client::new(cluster, admin, &recorder, &patience);
+    be_patient();
     let contents = Box::pin(kept::read_all(&reader, history, &facts)).await;
     violations.extend(kept::check(history, &facts, &contents, options.may_lose_bytes()));
+    be_patient();
     violations.extend(Box::pin(told::check(history, &facts, client)).await);
     violations.extend(both::check(history, &facts));
     violations.extend(counted::check(history, &facts));

@@ -80,7 +80,7 @@ const PAUSE_MAX_MS: u64 = 1_000;
 /// How often a node may fail at a read before that is the answer.
 const FAILURES_MAX: u32 = 5;
 /// How often a download may break off before it is given up: there may be nothing behind it.
-const DOWNLOADS_MAX: u32 = 60;
+const DOWNLOADS_MAX: u32 = 40;
 
 impl Client {
     pub(crate) fn new(
