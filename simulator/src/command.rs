@@ -192,14 +192,12 @@ fn tell(name: Option<&str>, list: bool) -> Result<(), Failure> {
         Failure::Called(format!("there is no scenario '{name}'; see simulator scenario --list"))
     })?;
     println!("{}", story.title);
-    let found = story.run();
+    let Some((run, found)) = story.run() else { return Ok(()) };
     if found.violations.is_empty() {
-        println!("as told: {} events, trace {}", found.events, found.hash);
+        println!("it ends so");
         return Ok(());
     }
-    let told: Vec<String> =
-        found.violations.iter().map(|violation| violation.what.clone()).collect();
-    Err(Failure::Broken(told.join("\n")))
+    Err(Failure::Broken(report::long(&run, &found)))
 }
 
 fn same(from: Seed, seeds: u64, twice: bool) -> Result<(), Failure> {

@@ -38,6 +38,10 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Crash>> {
 }
 
 impl Crash {
+    pub(super) const fn of(node: NodeId) -> Self {
+        Self { node, after_changes: None }
+    }
+
     pub(super) fn begin(&self, cluster: &Cluster) {
         cluster.hold(self.node);
         match self.after_changes {

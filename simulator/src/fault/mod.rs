@@ -70,18 +70,6 @@ impl Fault {
             Self::Damage(fault) => fault.end(cluster),
         }
     }
-
-    /// The node whose lane of a timeline it belongs to, if it is one.
-    pub(crate) fn node(&self) -> Option<NodeId> {
-        match self {
-            Self::Crash(fault) => Some(fault.node),
-            Self::Pause(fault) => Some(fault.node),
-            Self::Network(_) => None,
-            Self::Clock(fault) => Some(fault.node),
-            Self::Disk(fault) => Some(fault.node),
-            Self::Damage(fault) => Some(fault.node),
-        }
-    }
 }
 
 /// A fault of a plan, and when it is there.
@@ -165,6 +153,13 @@ impl Plan {
     /// Ends everything that may still be there.
     pub(crate) fn heal(&self, cluster: &Cluster) {
         self.0.iter().for_each(|planned| planned.fault.end(cluster));
+    }
+}
+
+impl Planned {
+    /// A crash for a story: of this node, at this moment, for so long.
+    pub(crate) fn crash(number: usize, node: NodeId, at_ms: u64, for_ms: u64) -> Self {
+        Self { number, at_ms, for_ms, fault: Fault::Crash(crash::Crash::of(node)) }
     }
 }
 
