@@ -231,6 +231,21 @@ impl Cluster {
         Some(lock(&self.0.nodes).get(&node)?.as_ref()?.node.ops().clone())
     }
 
+    /// Asks a node's operations something as one of its own tasks would; nothing when it is down or
+    /// goes down meanwhile.
+    pub(crate) async fn inspect<T: Send + 'static, F>(
+        &self,
+        node: NodeId,
+        question: impl FnOnce(Ops) -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let ops = self.ops(node)?;
+        let (world, _) = self.listener(node)?;
+        world.spawn(question(ops)).await.ok()
+    }
+
     /// Writes a line into the trace.
     pub(crate) fn note(&self, line: fmt::Arguments<'_>) {
         self.0.sim.note(line);
@@ -352,7 +367,8 @@ impl Cluster {
         change(faults);
         let mut folder = folder(node, drive);
         if only_chunks {
-            folder.push("chunks");
+            // Not what names the drive: without that a node refuses to start.
+            folder.push("chunks/packs");
         }
         let set = self.0.sim.set_disk_faults_below(node, &folder, *faults);
         set.expect("the folder is a path");

@@ -65,6 +65,9 @@ pub(crate) fn hunt(bug: Bug, from: u64) -> Option<(u64, Run, Found)> {
     (0..SEEDS_MAX).find_map(|number| {
         let run = run(bug, Seed(from.wrapping_add(number)));
         let found = run.run();
-        (!found.violations.is_empty()).then_some((number + 1, run, found))
+        // What breaks without the bug as well does not show that the bug is found.
+        let is_found = !found.violations.is_empty()
+            && Run { bug: None, ..run.clone() }.run().violations.is_empty();
+        is_found.then_some((number + 1, run, found))
     })
 }

@@ -87,7 +87,9 @@ pub(super) async fn stand(cluster: &Cluster, node: NodeId, with_tables: bool) ->
     let mut tables = None;
     if with_tables {
         let before = ops.raft.applied();
-        let digest = Box::pin(ops.look(digest)).await.ok()?;
+        // In a task of the node's, which may crash meanwhile.
+        let asked = cluster.inspect(node, |ops| async move { ops.look(digest).await });
+        let digest = Box::pin(asked).await?.ok()?;
         // What was applied is told a moment after it can be read.
         cluster.sleep(TOLD_WITHIN).await;
         tables = (ops.raft.applied() == before).then_some((before, digest));
