@@ -68,10 +68,11 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     let mut told = Told::listen()?;
     let sockets = Sockets::open(settings)?;
     let handle = tokio::runtime::Handle::current();
-    let real = RealWorld::node(&handle, NodeId(1), settings.cluster_listen)
+    let bears = number(&handle, settings).await?;
+    let real = RealWorld::node(&handle, bears, settings.cluster_listen)
         .map_err(|error| listen_failure("cluster_listen", &error))?;
     let addresses = Addresses {
-        node: NodeId(1),
+        node: bears,
         public_url: settings.public_url.clone().unwrap_or_else(|| sockets.url()),
         cluster: settings.advertise.clone().unwrap_or_else(|| real.address.to_string()),
     };
@@ -111,6 +112,15 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     node.stop().await.map_err(|error| Failure::because("making the tables durable", &error))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The number that this node bears in its cluster. One that has none yet asks for it without a
+/// world of its own, for that is made under the number.
+async fn number(handle: &tokio::runtime::Handle, settings: &Settings) -> Result<NodeId, Failure> {
+    let address = settings.advertise.clone();
+    let address = address.unwrap_or_else(|| settings.cluster_listen.to_string());
+    let entered = node_assembly::enter(&RealWorld::client(handle), settings, &address).await;
+    entered.map_err(|error| start_failure(&error))
 }
 
 /// The listening sockets for people, programs and monitoring.

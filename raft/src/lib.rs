@@ -7,6 +7,7 @@
 //!
 //! - A write is acknowledged once the log holds it durably, on most voters, and it was applied.
 //! - A restarted node never resumes as leader: see [`log`].
+//! - A node joins by a token ([`join`]); who votes follows from the agreed nodes.
 //! - The tables are made durable now and then; the log makes up for the rest.
 //!
 //! Never here: chunks, HTTP, or any rule about files; those of the tables are `raft-meta`'s.

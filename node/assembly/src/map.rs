@@ -1,13 +1,11 @@
 //! What the agreement says about nodes and drives, told to the chunk store: at the start, and
 //! whenever it changes.
 
-use std::collections::BTreeMap;
-
 use api_ops::{OpError, Ops};
 use node_base::{ClusterMap, Duration};
 use node_world::{Peer, Task};
 use raft_meta::command::ClusterCommand;
-use raft_meta::table::cluster::{Maps, Node, Nodes, Seat};
+use raft_meta::table::cluster::{Maps, Nodes, Seat};
 use raft_meta::{Answer, Command, TableError, table};
 
 /// Between two looks, while commands are applied all the time.
@@ -16,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The nodes, and the maps that are not yet retired, oldest first.
 #[derive(PartialEq)]
 struct Known {
-    nodes: BTreeMap<u64, Node>,
+    peers: Vec<Peer>,
     maps: Vec<ClusterMap>,
 }
 
@@ -27,12 +25,7 @@ impl Map {
     /// Says to the agreement which drives this node has, tells the store what is known, and goes
     /// on telling it.
     pub(crate) async fn start(ops: &Ops) -> Result<Self, OpError> {
-        let mine = ops.store.drives();
-        let known = look(ops).await?;
-        let stated = known.nodes.get(&ops.node.0);
-        if stated.is_none_or(|node| node.drives != mine || node.is_out) {
-            state_drives(ops).await?;
-        }
+        state_drives(ops).await?;
         let known = look(ops).await?;
         tell(ops, &known);
         Ok(Self(ops.world.spawn(follow(ops.clone(), known))))
@@ -43,10 +36,15 @@ impl Map {
     }
 }
 
-/// All nodes' drives make the map: each states its own.
+/// All nodes' drives make the map: each states its own, where they are not what it said before.
 async fn state_drives(ops: &Ops) -> Result<(), OpError> {
+    let (node, drives) = (ops.node, ops.store.drives());
+    let row = ops.look(move |tables| table::get::<Nodes>(tables, &(node.0,))).await?;
+    if row.is_some_and(|row| row.drives == drives && !row.is_out) {
+        return Ok(());
+    }
     loop {
-        let state = ClusterCommand::StateDrives { drives: ops.store.drives() };
+        let state = ClusterCommand::StateDrives { drives: drives.clone() };
         match ops.agree_as_node::<Answer>(Command::Cluster(state)).await {
             Ok(_) => return Ok(()),
             Err(OpError::Unavailable { .. } | OpError::Unknown) => ops.world.sleep(PAUSE).await,
@@ -57,10 +55,11 @@ async fn state_drives(ops: &Ops) -> Result<(), OpError> {
 
 async fn look(ops: &Ops) -> Result<Known, OpError> {
     ops.look(|tables| {
-        let nodes = table::all::<Nodes>(tables, &())?;
+        let nodes = table::all::<Nodes>(tables, &())?.into_iter().map(|(_, node)| node);
+        let here = nodes.filter(|node| node.seat != Seat::Removed);
         let maps = table::all::<Maps>(tables, &())?;
         Ok::<_, TableError>(Known {
-            nodes: nodes.into_iter().map(|((id,), node)| (id, node)).collect(),
+            peers: here.map(|node| Peer { node: node.id, address: node.address }).collect(),
             maps: maps.into_iter().map(|(_, map)| map).collect(),
         })
     })
@@ -68,8 +67,7 @@ async fn look(ops: &Ops) -> Result<Known, OpError> {
 }
 
 fn tell(ops: &Ops, known: &Known) {
-    let here = known.nodes.values().filter(|node| node.seat != Seat::Removed);
-    ops.store.set_peers(here.map(|node| Peer { node: node.id, address: node.address.clone() }));
+    ops.store.set_peers(known.peers.iter().cloned());
     if !known.maps.is_empty() {
         ops.store.set_maps(known.maps.clone());
     }

@@ -76,7 +76,7 @@ fn an_upload_that_one_node_began_is_continued_and_completed_on_others() {
         let state = cluster.ask(1, "GET", &upload, "").await;
         assert!(state.contains("\"missing\":[]"), "{state}");
         let done = cluster.ask(1, "POST", &format!("{upload}/complete"), "{}").await;
-        let file = text(&done[done.find("\"file\"").expect("a file")..], "id");
+        let file = text(&done, "file_id");
         for number in 1..=3 {
             assert!(cluster.content(number, file).await == content);
         }
