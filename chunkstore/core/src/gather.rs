@@ -186,10 +186,10 @@ mod tests {
                 let mut bad = body.to_vec();
                 bad[0] ^= 1;
                 match kind {
-                    0 => drop(gather.add(kind, header, Bytes::from(bad))),
+                    0 => _ = gather.add(kind, header, Bytes::from(bad)),
                     1 => {
                         let (header, body) = others[usize::from(pick) % others.len()].clone();
-                        drop(gather.add(kind, header, body));
+                        _ = gather.add(kind, header, body);
                     }
                     _ => {
                         if gather.add(kind, header, body) {

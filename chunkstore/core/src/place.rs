@@ -59,29 +59,6 @@ pub fn candidates(
         .collect()
 }
 
-/// A shard that lies elsewhere than it belongs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Move {
-    pub index: u8,
-    pub from: DriveId,
-    pub to: DriveId,
-}
-
-/// How to bring shards home: each that lies outside of `homes`, or on a home beside another one,
-/// goes to a home that has none, in rank.
-pub fn moves(homes: &[DriveId], held: &[(u8, DriveId)]) -> Vec<Move> {
-    let mut settled = BTreeSet::new();
-    let mut astray = Vec::new();
-    for (index, drive) in held {
-        if !homes.contains(drive) || !settled.insert(*drive) {
-            astray.push((*index, *drive));
-        }
-    }
-    let free = homes.iter().filter(|home| !settled.contains(*home));
-    let pairs = astray.into_iter().zip(free);
-    pairs.map(|((index, from), to)| Move { index, from, to: *to }).collect()
-}
-
 /// `-log₂(u)` in 2⁻⁵⁶ths and the weight that divides it; compared across by multiplying.
 struct Cost {
     bits: u64,
@@ -138,7 +115,7 @@ mod tests {
     use node_base::{ClusterMap, Drive, DriveId, Epoch, NodeId, Sha256, TenantId, sha256};
     use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Move, candidates, minus_log2, moves, rank};
+    use super::{candidates, minus_log2, rank};
 
     fn drive(id: u128, node: u64, zone: &str, weight: u32) -> Drive {
         Drive { id: DriveId(id), node: NodeId(node), zone: zone.to_owned(), weight }
@@ -244,20 +221,5 @@ mod tests {
         let both = candidates(&[old, new], tenant(), chunk(1), 4);
         assert_eq!(both[..3], of_new[..]);
         assert_eq!(both.iter().collect::<BTreeSet<_>>().len(), 6);
-    }
-
-    #[test]
-    fn shards_are_brought_home() {
-        let [a, b, c, d] = [1, 2, 3, 4].map(DriveId);
-        assert_eq!(moves(&[a, b, c], &[(0, c), (1, a), (2, b)]), []);
-        assert_eq!(
-            moves(&[a, b, c], &[(0, c), (1, a), (2, d)]),
-            [Move { index: 2, from: d, to: b }]
-        );
-        assert_eq!(
-            moves(&[a, b, c], &[(0, a), (1, a), (2, b)]),
-            [Move { index: 1, from: a, to: c }]
-        );
-        assert_eq!(moves(&[a], &[(0, a), (1, a)]), []);
     }
 }

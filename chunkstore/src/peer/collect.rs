@@ -18,6 +18,9 @@ use node_world::{BoxFuture, Class};
 use super::{Reply, Request, Shard};
 use crate::store::{Inner, held};
 
+/// After this long without an answer, background work asks somebody else besides.
+const BACKGROUND_SPARE: Duration = Duration::from_secs(5);
+
 /// What came of reading a chunk.
 pub(crate) struct Collected {
     /// The chunk, where enough of it was found.
@@ -97,7 +100,11 @@ impl Reading {
                 let Some((node, check)) = self.next.pop_front() else { break };
                 running.push(self.ask(node, check));
             }
-            let spare_after = held(&self.inner.peers.pace).spare_after();
+            let spare_after = match self.class {
+                // Nobody waits for it: a spare would only be more load.
+                Class::ShardBackground => BACKGROUND_SPARE,
+                _ => held(&self.inner.peers.pace).spare_after(),
+            };
             tokio::select! {
                 biased;
                 came = running.next(), if !running.is_empty() => match came {

@@ -103,7 +103,13 @@ impl Inner {
             known.get(&node).cloned().ok_or(AskError::NoAddress)?
         };
         let cluster = self.settings.cluster;
-        let message = wire::encode(cluster, request, shards);
+        let message = if shards.is_empty() {
+            wire::encode(cluster, request, &[])
+        } else {
+            // Copying shards into a message is work like any other.
+            let (request, shards) = (request.clone(), shards.to_vec());
+            self.world.blocking(move || wire::encode(cluster, &request, &shards)).await
+        };
         let limit = match class {
             Class::ShardBackground => BACKGROUND_MAX,
             _ => FOREGROUND_MAX,

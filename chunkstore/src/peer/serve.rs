@@ -41,10 +41,12 @@ impl Handler for Server {
         let (inner, in_flight) = (self.inner.upgrade(), Arc::clone(&self.in_flight));
         Box::pin(async move {
             let inner = inner.ok_or_else(|| Refusal("the drives are closed".to_owned()))?;
-            let bytes = u32::try_from(request.len()).unwrap_or(IN_FLIGHT).min(IN_FLIGHT);
+            let len = request.len() as u64;
+            let (request, shards) = inner.read_request(from, request)?;
+            let bytes = u32::try_from(inner.weight(&request).max(len)).unwrap_or(IN_FLIGHT);
             // The semaphore is never closed.
-            let _in_flight = in_flight.acquire_many(bytes).await;
-            inner.answer(from, request).await
+            let _in_flight = in_flight.acquire_many(bytes.min(IN_FLIGHT)).await;
+            Ok(inner.answer(request, shards).await)
         })
     }
 }
@@ -53,13 +55,23 @@ impl Handler for Server {
 type Written = Vec<(usize, Vec<usize>, Ticket)>;
 
 impl Inner {
-    async fn answer(self: Arc<Self>, from: NodeId, message: Bytes) -> Result<Bytes, Refusal> {
-        let cluster = self.settings.cluster;
-        let (request, shards) = wire::request(cluster, message).map_err(|error| {
+    fn read_request(&self, from: NodeId, message: Bytes) -> Result<(Request, Vec<Shard>), Refusal> {
+        wire::request(self.settings.cluster, message).map_err(|error| {
             stats::add(&self.counts.refused_messages, 1);
             tracing::warn!(node = %from, %error, "a message about shards is refused");
             Refusal(error.to_string())
-        })?;
+        })
+    }
+
+    /// How many bytes of shards an answer takes into memory, at most.
+    fn weight(&self, request: &Request) -> u64 {
+        let Request::Get { key, count, .. } = request else { return 0 };
+        let sources = self.sources(&(*key).into());
+        sources.iter().take(usize::from(*count)).map(|(_, held)| held.slot.record_len()).sum()
+    }
+
+    async fn answer(self: Arc<Self>, request: Request, shards: Vec<Shard>) -> Bytes {
+        let cluster = self.settings.cluster;
         let (reply, shards) = match request {
             Request::Put { drives, away } => {
                 if away {
@@ -72,8 +84,7 @@ impl Inner {
             }
             Request::Find { keys } => {
                 let keys: Vec<ChunkKey> = keys.into_iter().map(ChunkKey::from).collect();
-                let found = keys.iter().map(|key| self.found(key)).collect();
-                (Reply::Find { found, epoch: self.layout().epoch() }, Vec::new())
+                (Reply::Find(keys.iter().map(|key| self.found(key)).collect()), Vec::new())
             }
             Request::Keep { key, index, drive } => {
                 (Reply::Keep(self.vouch(&key.into(), index, drive).await), Vec::new())
@@ -85,8 +96,8 @@ impl Inner {
         };
         // Copying shards into the message is work like any other.
         match shards.is_empty() {
-            true => Ok(wire::encode(cluster, &reply, &[])),
-            false => Ok(self.world.blocking(move || wire::encode(cluster, &reply, &shards)).await),
+            true => wire::encode(cluster, &reply, &[]),
+            false => self.world.blocking(move || wire::encode(cluster, &reply, &shards)).await,
         }
     }
 

@@ -13,7 +13,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chunkstore_core::shard::{ChunkKey, HEADER_LEN, HeaderError, ShardHeader};
-use node_base::{DriveId, Epoch, Generation, Sha256, TenantId};
+use node_base::{DriveId, Generation, Sha256, TenantId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -107,11 +107,8 @@ pub(crate) enum Reply {
     Put(Vec<Kept>),
     /// The shards are behind.
     Get,
-    /// For each chunk asked about, and by which map the node places.
-    Find {
-        found: Vec<Vec<Found>>,
-        epoch: Epoch,
-    },
+    /// For each chunk asked about.
+    Find(Vec<Vec<Found>>),
     Keep(bool),
     Purge(bool),
 }
@@ -203,7 +200,7 @@ pub(crate) fn reply(
     let (reply, shards) = decode(cluster, message)?;
     let fits = match (to, &reply) {
         (Request::Put { drives, .. }, Reply::Put(kept)) => kept.len() == drives.len(),
-        (Request::Find { keys }, Reply::Find { found, .. }) => {
+        (Request::Find { keys }, Reply::Find(found)) => {
             found.len() == keys.len() && found.iter().all(|found| found.len() <= SHARDS_MAX)
         }
         (Request::Get { count, .. }, Reply::Get) => shards.len() <= usize::from(*count),
@@ -220,7 +217,7 @@ mod tests {
     use chunkstore_core::pack::Compression;
     use chunkstore_core::shard::{ChunkKey, ShardHeader, checksum};
     use chunkstore_core::stripe::Shape;
-    use node_base::{DriveId, Epoch, Generation, Profile, TenantId, sha256};
+    use node_base::{DriveId, Generation, Profile, TenantId, sha256};
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
@@ -264,7 +261,7 @@ mod tests {
         vec![
             (Reply::Put(vec![Kept::Durable, Kept::Full]), vec![]),
             (Reply::Get, vec![shard(0)]),
-            (Reply::Find { found: vec![vec![found]], epoch: Epoch(4) }, vec![]),
+            (Reply::Find(vec![vec![found]]), vec![]),
             (Reply::Keep(true), vec![]),
             (Reply::Purge(false), vec![]),
         ]
@@ -339,7 +336,7 @@ mod tests {
         for (said, shards) in replies() {
             all.extend_from_slice(&encode(CLUSTER, &said, &shards));
         }
-        assert_eq!(blake3::hash(&all).to_hex()[..32], *"29a0133bd8c63e3b31d10a86eddd02d9");
+        assert_eq!(blake3::hash(&all).to_hex()[..32], *"289e30551840e50de85b2a6b5d00898b");
     }
 
     proptest! {

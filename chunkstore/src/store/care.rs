@@ -75,12 +75,22 @@ impl CareReport {
 impl Store {
     /// Cares for the store until the node ends: run it as a task.
     pub async fn care(&self) {
+        tokio::join!(self.tend(), self.survey_when_due());
+    }
+
+    async fn tend(&self) {
+        loop {
+            self.0.world.sleep(self.0.settings.care_interval).await;
+            self.compact().await;
+            self.scrub_due().await;
+        }
+    }
+
+    async fn survey_when_due(&self) {
         let every = self.0.settings.care_interval;
         let (mut surveyed, mut wait) = (self.0.world.now(), every);
         loop {
             self.0.world.sleep(every).await;
-            self.compact().await;
-            self.scrub_due().await;
             let passed = self.0.world.now().since(surveyed);
             if self.0.survey_urgent.swap(false, Ordering::Relaxed) {
                 wait = every;
@@ -90,8 +100,8 @@ impl Store {
             let report = self.survey().await;
             surveyed = self.0.world.now();
             // While a node is away each survey finds the same.
-            wait =
-                if report.postponed_chunks > 0 { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
+            let is_held_up = report.postponed_chunks > 0;
+            wait = if is_held_up { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
         }
     }
 

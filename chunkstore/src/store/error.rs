@@ -14,7 +14,8 @@ pub enum PutError {
     Checksum { expected: Sha256, actual: Sha256 },
     #[error("the drives are full")]
     Full,
-    #[error("only {durable} drives made the chunk durable")]
+    #[error("the chunk became durable in {durable} places, and that is too few")]
+    /// Places are nodes, where several have drives, else drives.
     NotDurable { durable: usize },
     #[error("coding the chunk")]
     Codec(#[from] CodecError),

@@ -102,7 +102,7 @@ impl Inner {
         }
         let replies = self.ask_all(requests).await;
         for ((node, reply), places) in replies.into_iter().zip(which) {
-            let Some(Reply::Find { found, .. }) = reply else {
+            let Some(Reply::Find(found)) = reply else {
                 for at in places {
                     let homes = looked[at].homes.clone().into_iter();
                     let there = homes.filter(|home| layout.node_of(*home) == Some(node));

@@ -17,7 +17,7 @@ use node_world::Class;
 
 use super::look::{Amiss, Looked};
 use super::read::read_checked;
-use super::{Inner, REPAIR_BYTES, stats};
+use super::{Inner, stats};
 use crate::drive::{AppendError, SyncFailed};
 use crate::peer::{Collected, Kept, Reply, Request, Shard};
 
@@ -98,9 +98,7 @@ impl Inner {
         if looked.is_trashed() {
             return Ok(Mended::Sound);
         }
-        let bytes = u32::try_from(2 * shape.stored_len).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let _in_memory = self.repairing.acquire_many(bytes.min(REPAIR_BYTES as u32)).await;
+        let _in_hand = self.repairing.take(2 * shape.stored_len).await;
         let Some(shards) = self.make(&looked, &amiss).await? else { return Ok(Mended::Lost) };
         let written = self.bring(&shards).await;
         self.clear(&looked, &amiss, &written).await?;

@@ -9,6 +9,7 @@ mod look;
 mod mend;
 pub(crate) mod read;
 mod reclaim;
+mod repair;
 pub(crate) mod stats;
 pub(crate) mod verify;
 pub(crate) mod write;
@@ -34,8 +35,6 @@ use layout::Layout;
 
 /// Chunks mended at the same time because a read came upon damage.
 const MENDING_MAX: usize = 4;
-/// Bytes of chunks that repair works on at any time.
-const REPAIR_BYTES: usize = 64 << 20;
 
 /// The chunks of this node. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
@@ -50,8 +49,7 @@ pub(crate) struct Inner {
     writing: Arc<Semaphore>,
     reading: Semaphore,
     mending: Arc<Semaphore>,
-    /// Bytes of chunks that repair has in memory.
-    repairing: Semaphore,
+    repairing: repair::Budget,
     leaving: leave::Leaving,
     packers: Mutex<Vec<Packer>>,
     care: Mutex<BTreeMap<DriveId, care::Progress>>,
@@ -88,7 +86,7 @@ impl Store {
             writing: Arc::new(Semaphore::new(settings.in_flight_bytes as usize)),
             reading: Semaphore::new(settings.in_flight_bytes as usize),
             mending: Arc::new(Semaphore::new(MENDING_MAX)),
-            repairing: Semaphore::new(REPAIR_BYTES),
+            repairing: repair::Budget::default(),
             leaving: leave::Leaving::default(),
             packers: Mutex::default(),
             care: Mutex::default(),

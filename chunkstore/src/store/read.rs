@@ -20,6 +20,9 @@ use super::{Inner, Store};
 use crate::drive::{Drive, Held, ReadError};
 use crate::peer::Collected;
 
+/// What a chunk that lies on other nodes alone is taken for, in bytes.
+const REMOTE_GUESS: u64 = 1 << 20;
+
 impl Store {
     /// The plain bytes of a chunk. Damage that is found on the way is mended in the background.
     ///
@@ -30,11 +33,14 @@ impl Store {
         let sources = inner.sources(key);
         let bytes = sources.iter().map(|(_, held)| held.slot.record_len()).sum::<u64>();
         let most = inner.settings.in_flight_bytes;
+        let is_shared = inner.is_shared();
+        // What others have of it is as long again, or not known yet.
+        let bytes = if is_shared { bytes.saturating_mul(2).max(REMOTE_GUESS) } else { bytes };
         let bytes = u32::try_from(bytes).unwrap_or(most).min(most);
         // The semaphore is never closed.
         let _in_flight = self.0.reading.acquire_many(bytes).await;
         let key = *key;
-        let (plain, is_damaged) = match inner.is_shared() {
+        let (plain, is_damaged) = match is_shared {
             true => inner.read_shared(key, sources).await,
             false => self.0.world.blocking(move || inner.read_chunk(&key, &sources)).await,
         };

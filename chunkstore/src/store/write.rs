@@ -117,7 +117,7 @@ struct Batch {
     pending: Vec<Pending>,
     /// Shards that are written, but perhaps not durable.
     written: Vec<Written>,
-    /// Drives that failed this batch.
+    /// Drives that failed this batch, or lately.
     failed: BTreeSet<usize>,
     is_full: bool,
 }
@@ -147,12 +147,17 @@ struct Written {
 impl Batch {
     /// Makes the shards of all chunks; blocks.
     fn code_all(inner: Arc<Inner>, chunks: Vec<NewChunk>) -> Self {
+        let mut suspects: BTreeSet<usize> = (0..inner.drives.len()).collect();
+        suspects.retain(|drive| inner.drives[*drive].is_suspect());
+        if suspects.len() == inner.drives.len() {
+            suspects.clear();
+        }
         let mut batch = Self {
             inner: Arc::clone(&inner),
             chunks: Vec::with_capacity(chunks.len()),
             pending: Vec::new(),
             written: Vec::new(),
-            failed: BTreeSet::new(),
+            failed: suspects,
             is_full: false,
         };
         let layout = inner.layout();

@@ -171,6 +171,24 @@ fn shards_of_a_drive_that_failed_go_to_the_next_in_rank_and_home_once_it_is_back
     });
 }
 
+#[test]
+fn three_drives_of_which_one_failed_lately_take_chunks() {
+    simulate(8, async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        on(&world, async move {
+            let store = open(&here, 3).await;
+            store.0.drives[0].suspect();
+            let key = put(&store, 1, 100_000).await;
+            assert_eq!(distinct_drives(&store, &key).await, 2, "two share a drive");
+            here.sleep(Duration::from_secs(31)).await;
+            store.survey().await;
+            assert_eq!(distinct_drives(&store, &key).await, 3);
+        })
+        .await;
+    });
+}
+
 async fn distinct_drives(store: &crate::Store, key: &crate::ChunkKey) -> usize {
     let sound = store.verify(key).await.sound;
     assert_eq!(sound.len(), 3);

@@ -150,3 +150,82 @@ fn what_is_in_the_trash_on_any_node_is_not_made_anew() {
         cluster.agree(|_| {});
     });
 }
+
+/// Two nodes with the same shard, each with a map by which it belongs on the other one.
+async fn at_odds(cluster: &mut Cluster) -> ChunkKey {
+    let on_only = |map: &mut node_base::ClusterMap, node: u64| {
+        let others = map.drives.iter_mut().filter(|drive| drive.node != NodeId(node));
+        others.for_each(|drive| drive.weight = 0);
+        map.profile = Some(Profile { data: 1, parity: 0 });
+    };
+    cluster.agree(|map| on_only(map, 1));
+    let key = cluster.put(1, 1, 3_000).await;
+    let shards = cluster.store(1).0.read_some(&key, &[], 1, true).0;
+    let (drive, store) = (cluster.store(2).0.drives[0].id, cluster.store(2));
+    let kept = cluster.on(2, |_| async move { store.0.keep(vec![drive], shards, true).await });
+    assert_eq!(kept.await, [crate::peer::Kept::Durable]);
+    for (node, home) in [(1, 2), (2, 1)] {
+        let mut map = cluster.map.clone();
+        map.epoch.0 += 1;
+        map.drives.iter_mut().for_each(|drive| drive.weight = 1);
+        on_only(&mut map, home);
+        cluster.store(node).set_map(map);
+    }
+    key
+}
+
+#[test]
+fn two_nodes_that_each_believe_a_shard_belongs_on_the_other_do_not_both_drop_it() {
+    for seed in 0..20 {
+        simulate(seed, async |sim| {
+            let mut cluster = Cluster::start(&sim, 2, 1).await;
+            let key = at_odds(&mut cluster).await;
+            for _ in 0..3 {
+                tokio::join!(cluster.survey(1), cluster.survey(2));
+                assert!(!cluster.places(key).await.is_empty(), "seed {seed}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_node_does_not_vouch_for_a_shard_that_has_rotted() {
+    simulate(1, async |sim| {
+        let mut cluster = Cluster::start(&sim, 2, 1).await;
+        let key = at_odds(&mut cluster).await;
+        assert!(sim.rot(NodeId(2), Path::new("/drive-0/packs/00000000.pack"), 1_000, 1));
+        cluster.survey(1).await;
+        assert_eq!(cluster.get(1, key).await.expect("kept"), noise(1, 3_000));
+        assert_eq!(cluster.store(1).stats().drives[0].shards, 1);
+    });
+}
+
+#[test]
+fn a_shard_is_dropped_only_for_one_that_survives_a_power_loss() {
+    for seed in 0..10 {
+        let options = simulator_world::Options {
+            blocking_max: Duration::ZERO,
+            ..simulator_world::Options::default()
+        };
+        simulator_world::Simulation::new(seed, options).run(async |sim| {
+            let mut cluster = Cluster::start(&sim, 2, 1).await;
+            let key = at_odds(&mut cluster).await;
+            // Written again where it is, and nobody waits until it is durable.
+            let shards = cluster.store(2).0.read_some(&key, &[], 1, true).0;
+            let store = cluster.store(2);
+            cluster
+                .on(2, |_| async move {
+                    let drive = &store.0.drives[0];
+                    store.0.end(vec![key]).await.expect("noted");
+                    let (header, body) = shards[0].clone();
+                    drop(drive.append(&[crate::drive::shard_record(header, body)], false));
+                })
+                .await;
+            cluster.survey(1).await;
+            assert_eq!(cluster.store(1).stats().drives[0].shards, 0, "it went");
+            cluster.stop(NodeId(2));
+            cluster.open(NodeId(2)).await;
+            assert_eq!(cluster.get(2, key).await.expect("kept"), noise(1, 3_000), "seed {seed}");
+        });
+    }
+}
