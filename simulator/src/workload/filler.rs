@@ -15,8 +15,8 @@ pub(crate) async fn run(actor: Actor, site: Site) {
             continue;
         }
         for _ in 0..4 {
-            for ask in [trash(&actor, site.share), purge(&actor, site.share)] {
-                if let Some(ask) = ask {
+            for choose in [trash, purge] {
+                if let Some(ask) = choose(&actor, site.share) {
                     Box::pin(actor.ask(site.share, ask)).await;
                 }
             }
