@@ -261,7 +261,8 @@ fn hunt_often(bug: Bug, from: Seed, hunts: u64) -> Option<String> {
     let median = taken[taken.len() / 2];
     let (seed, found) = first?;
     let violation = found.violations.first()?;
-    let (what, promise) = (&violation.what, violation.promise);
+    let what = violation.what.lines().next().unwrap_or_default();
+    let promise = violation.promise;
     Some(format!("found after {median} seeds (first by {seed}: {promise}: {what})"))
 }
 
