@@ -4,48 +4,40 @@
 //! command prints what it found on stdout and why it failed on stderr, and ends with 0, or with 1
 //! when what it checks does not hold, or with 2 when it was called wrongly.
 //!
-//! Never here: node-os, real time, threads, sockets.
+//! Never here: node-os, sockets; and, but where many runs are handed out, real time and threads.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to people")]
 
+mod check;
+mod client;
+mod cluster;
+mod command;
 mod determinism;
+mod fault;
+mod history;
+mod options;
+mod plant;
+mod replay;
+mod report;
+mod run;
+mod scenario;
+mod swarm;
+mod timeline;
+mod workload;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-/// Runs clusters in a pretend world.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Shows that a seed decides everything: two nodes, a bad network, a crash.
-    Determinism {
-        seed: u64,
-        /// Runs it in a second process too, and compares the traces.
-        #[arg(long)]
-        twice: bool,
-    },
-}
+use clap::Parser;
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
-    let outcome = match command {
-        Command::Determinism { seed, twice: false } => Ok(determinism::run(seed)),
-        Command::Determinism { seed, twice: true } => determinism::run_twice(seed),
-    };
-    match outcome {
-        Ok(found) => {
-            println!("{found}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
+    match command::Arguments::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(command::Failure::Broken(what)) => {
+            eprintln!("{what}");
             ExitCode::FAILURE
+        }
+        Err(command::Failure::Called(why)) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
         }
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use node_base::{Permission, Sha256, ShareId, limits};
+use raft_meta::access::Viewer;
 use raft_meta::chain::Chain;
 use raft_meta::command::{
     BatchFile, BatchTarget, FileDestination, ItemCommand, NewContent, NewFile, Place, UploadCommand,
 };
 use raft_meta::outcome::{BatchResult, BatchStatus, Invalid, Noun};
+use raft_meta::query::Denied;
+use raft_meta::table::audit::Outcomes;
 use raft_meta::table::item::ItemId;
 use raft_meta::table::people::Tenants;
-use raft_meta::{Answer, Command, Refusal, table};
+use raft_meta::{Answer, Command, Reader, Refusal, table};
 
 use crate::call::{Call, Ops};
 use crate::error::OpError;
@@ -109,23 +112,16 @@ impl Ops {
     /// # Errors
     /// The refusal, or why nothing could be read.
     pub async fn may_create(&self, call: &Call, place: Place) -> Result<u64, OpError> {
+        let key = call.remember.as_ref().map(|remember| remember.key.clone());
         self.ask(call, move |tables, viewer| {
             let tenant = viewer.tenant();
-            let (chain, noun) = match place.parent {
-                None => (Chain::root(tables, tenant, place.share)?, Noun::Share),
-                Some(folder) => (Chain::of(tables, tenant, ItemId::Folder(folder))?, Noun::Folder),
+            // Who asks again under a key is answered as before, whatever has become of the folder.
+            let is_answered = match key {
+                Some(key) => table::has::<Outcomes>(tables, &(tenant, viewer.user(), key))?,
+                None => false,
             };
-            let chain = chain.filter(|chain| chain.share_id == place.share);
-            let chain = chain.ok_or(Refusal::NotFound(noun))?;
-            let mask = viewer.mask(tables, &chain)?;
-            if mask.is_empty() {
-                return Err(Refusal::NotFound(noun).into());
-            }
-            if !mask.contains(Permission::Create) {
-                return Err(Refusal::PermissionDenied.into());
-            }
-            if chain.is_trashed() {
-                return Err(Refusal::Trashed.into());
+            if !is_answered {
+                require_create(tables, viewer, place)?;
             }
             let settings = table::get::<Tenants>(tables, &(tenant,))?;
             Ok(settings
@@ -237,4 +233,25 @@ impl FileBatch {
         }
         Ok(results)
     }
+}
+
+fn require_create(tables: &dyn Reader, viewer: &Viewer, place: Place) -> Result<(), Denied> {
+    let tenant = viewer.tenant();
+    let (chain, noun) = match place.parent {
+        None => (Chain::root(tables, tenant, place.share)?, Noun::Share),
+        Some(folder) => (Chain::of(tables, tenant, ItemId::Folder(folder))?, Noun::Folder),
+    };
+    let chain = chain.filter(|chain| chain.share_id == place.share);
+    let chain = chain.ok_or(Refusal::NotFound(noun))?;
+    let mask = viewer.mask(tables, &chain)?;
+    if mask.is_empty() {
+        return Err(Refusal::NotFound(noun).into());
+    }
+    if !mask.contains(Permission::Create) {
+        return Err(Refusal::PermissionDenied.into());
+    }
+    if chain.is_trashed() {
+        return Err(Refusal::Trashed.into());
+    }
+    Ok(())
 }

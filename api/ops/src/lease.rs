@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use node_base::Generation;
+use node_base::plant::{self, Bug};
 use tokio::sync::watch;
 
 /// A lease as the agreement gave it.
@@ -66,7 +67,8 @@ impl Retired {
 impl Ticket {
     /// A generation that nothing was ever written under; nothing when the lease is used up.
     pub fn next(&self) -> Option<Generation> {
-        Generation::new(self.0.writer, self.0.given.fetch_add(1, Ordering::Relaxed))
+        let step = u64::from(!plant::on(Bug::ReuseGeneration));
+        Generation::new(self.0.writer, self.0.given.fetch_add(step, Ordering::Relaxed))
     }
 }
 

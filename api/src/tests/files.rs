@@ -338,3 +338,57 @@ fn old_versions_come_back_and_the_trash_gives_back() {
         desk.get(&format!("/files/{file}")).await.expect(404);
     });
 }
+
+#[test]
+fn a_purge_asked_for_again_under_its_key_is_answered_as_before() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let file = text(&desk.file("a.txt", b"one").await["id"]);
+        let purge = async |key: &str| {
+            let request = desk
+                .fixture
+                .request("DELETE", &format!("/trash/file/{file}"))
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header("idempotency-key", key)
+                .body(Body::empty());
+            desk.fixture.send(request.expect("a request")).await
+        };
+        purge("early").await.expect(404);
+        let delete = format!("/files/{file}");
+        desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
+        purge("first").await.expect(204);
+        purge("first").await.expect(204);
+        purge("second").await.expect(404);
+    });
+}
+
+#[test]
+fn a_file_sent_again_under_its_key_is_answered_as_before() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let body = json!({"name": "f", "share_id": desk.share});
+        let folder = text(&desk.post("/folders", body).await.expect(201).json()["id"]);
+        let form = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"share_id\"\r\n\r\n{}\r\n\
+             --b\r\ncontent-disposition: form-data; name=\"folder_id\"\r\n\r\n{folder}\r\n\
+             --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n\
+             hello\r\n--b--\r\n",
+            desk.share
+        );
+        let send = async |key: &str| {
+            let request = desk
+                .fixture
+                .request("POST", "/files")
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
+                .header("idempotency-key", key)
+                .body(Body::from(form.clone()));
+            desk.fixture.send(request.expect("a request")).await
+        };
+        let made = send("one").await.expect(201).json();
+        let delete = format!("/folders/{folder}");
+        desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
+        assert_eq!(send("one").await.expect(201).json(), made);
+        send("two").await.expect(410);
+    });
+}

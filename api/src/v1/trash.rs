@@ -1,5 +1,6 @@
 //! Section 10: the trash.
 
+use api_ops::OpError;
 use api_ops::meta::command::ItemCommand;
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::table::item::{ItemId, ItemState, Items};
@@ -94,16 +95,28 @@ async fn delete(
 ) -> Result<Done, ApiError> {
     let item = named(&kind, &text)?;
     let tenant = call.caller.tenant;
-    let revision = state
+    let found = state
         .ops
         .ask(&call, move |tables, _| {
             let row = table::get::<Items>(tables, &(tenant, item))?;
             let row = row.filter(|row| matches!(row.state, ItemState::Trashed(_)));
-            Ok(row.ok_or(Refusal::NotFound(noun(item)))?.revision)
+            Ok(row.map(|row| row.revision))
         })
         .await?;
-    // Whoever restores it meanwhile keeps it.
-    call.if_revision.get_or_insert(vec![revision]);
-    state.ops.agree::<Answer>(&call, Command::Item(ItemCommand::Purge { item })).await?;
-    Ok(Done)
+    if found.is_none() && call.remember.is_none() {
+        return Err(Refusal::NotFound(noun(item)).into());
+    }
+    // Whoever restores it meanwhile keeps it. What is gone may be so by this very call: its key
+    // tells, and nothing matches no revision.
+    match found {
+        Some(revision) => drop(call.if_revision.get_or_insert(vec![revision])),
+        None => call.if_revision = Some(Vec::new()),
+    }
+    let purge = Command::Item(ItemCommand::Purge { item });
+    match state.ops.agree::<Answer>(&call, purge).await {
+        Err(OpError::Refused(Refusal::PreconditionFailed)) if found.is_none() => {
+            Err(Refusal::NotFound(noun(item)).into())
+        }
+        answer => answer.map(|_| Done).map_err(Into::into),
+    }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use chunkstore_core::pack::unpack;
 use chunkstore_core::shard::{ChunkKey, ShardHeader};
 use chunkstore_core::stripe::Assembly;
+use node_base::plant::{self, Bug};
 use node_base::sha256;
 use node_world::Class;
 
@@ -213,6 +214,7 @@ impl Reading {
             && header.matches(&stored);
         let plain = unpack(header.compression, header.plain_len, stored);
         let plain = plain.map_err(|_| GetError::Checksum)?;
-        if is_checked || sha256(&plain) == key.hash { Ok(plain) } else { Err(GetError::Checksum) }
+        let is_sound = is_checked || plant::on(Bug::UncheckedShard) || sha256(&plain) == key.hash;
+        if is_sound { Ok(plain) } else { Err(GetError::Checksum) }
     }
 }

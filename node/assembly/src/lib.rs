@@ -12,6 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,11 +20,10 @@ use api::auth::{Authenticator, IssuerSettingsError};
 use api::issuer::OwnIssuer;
 use api::metrics::Metrics;
 use api::{ApiState, Parts};
-use api_ops::{Background, Lease, OpError, Ops, OpsParts};
-use axum::Router;
+use api_ops::{Background, Lease, OpError, OpsParts};
 use chunkstore::Store;
 use node_base::{Duration, NodeId};
-use node_world::{Task, World};
+use node_world::{Disk, Task, World};
 use raft::{Dead, ProposeError, Raft};
 use raft_meta::command::Upkeep;
 use raft_meta::{Answer, Caller, Command, Proposal, TableError};
@@ -31,6 +31,8 @@ use raft_meta::{Answer, Caller, Command, Proposal, TableError};
 use crate::map::Map;
 
 pub use api::serve::{ServeSettings, serve};
+pub use api_ops::Ops;
+pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
 pub use settings::{ChunkSettings, JoinSettings, Settings};
 
@@ -45,7 +47,7 @@ pub enum StartError {
     )]
     NotOurs { path: PathBuf },
     #[error("the data directory {} cannot be used", path.display())]
-    Folder { path: PathBuf, source: std::io::Error },
+    Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Identity(#[from] IssuerSettingsError),
     #[error(transparent)]
@@ -253,7 +255,7 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
     let (inner, path) = (world.clone(), folder.to_owned());
     let entries = world
         .blocking(move || {
-            inner.disk().create_folder(&path)?;
+            make_folder(inner.disk(), &path)?;
             inner.disk().list(&path)
         })
         .await
@@ -267,6 +269,20 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::NotOurs { path: folder.to_owned() })
+}
+
+/// Makes a folder that the power does not take away again: everything in it would go with its name.
+fn make_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    disk.create_folder(folder)?;
+    for above in folder.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_folder(above) {
+            // Who may not look into a folder made nothing in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 async fn open_store(

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod map;
 pub mod name;
 pub mod permission;
+pub mod plant;
 pub mod time;
 
 pub use hash::{Generation, Sha256, TryFromHexError, sha256};

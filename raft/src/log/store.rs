@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use node_base::NodeId;
+use node_base::plant::{self, Bug};
 use node_world::World;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError};
@@ -90,7 +91,7 @@ impl LogStore {
     pub(super) fn enqueue(
         &self,
         mut entries: Vec<Entry>,
-        flushed: Flushed,
+        mut flushed: Flushed,
     ) -> Result<(), LogError> {
         let mut memory = self.memory();
         let purged = memory.index.purged().map(|id| id.index);
@@ -100,6 +101,9 @@ impl LogStore {
                 let index = entry.log_id.index;
                 LogError::Stopped(format!("entry {index} was appended where {next} is next"))
             })?;
+        }
+        if plant::on(Bug::AcknowledgeBeforeSync) {
+            std::mem::replace(&mut flushed, Box::new(drop))(Ok(()));
         }
         memory.queue.push((entries, flushed));
         drop(memory);
@@ -224,7 +228,7 @@ fn load(found: Where) -> Result<Entry, LogError> {
 
 /// The guard of [`LogStore::open`].
 fn disown(vote: Vote, node: NodeId) -> Vote {
-    let own = vote.leader_id.node_id == node.0;
+    let own = vote.leader_id.node_id == node.0 && !plant::on(Bug::ResumeAsLeader);
     Vote { committed: vote.committed && !own, ..vote }
 }
 

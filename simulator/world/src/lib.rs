@@ -28,6 +28,7 @@ use node_world::World;
 
 pub use disk::DiskFaults;
 pub use net::NetFaults;
+pub use random::Chance;
 pub use simulation::{Options, Sim, Simulation};
 pub use trace::Trace;
 

@@ -316,7 +316,22 @@ impl Sim {
 
     /// Sets what goes wrong on a node's drives from now on.
     pub fn set_disk_faults(&self, node: NodeId, faults: DiskFaults) {
-        self.drives(node).set_faults(faults);
+        // The root is a path.
+        let _ = self.set_disk_faults_below(node, Path::new(""), faults);
+    }
+
+    /// Sets what goes wrong in a folder on a node's drives from now on; what was said for a folder
+    /// nearer to a file counts for it.
+    ///
+    /// # Errors
+    /// When the path is none.
+    pub fn set_disk_faults_below(
+        &self,
+        node: NodeId,
+        folder: &Path,
+        faults: DiskFaults,
+    ) -> io::Result<()> {
+        self.drives(node).set_faults(folder, faults)
     }
 
     /// Turns one bit of a file on a node's drives, for good; whether the file reaches that far.
@@ -385,6 +400,16 @@ impl Sim {
     #[expect(clippy::disallowed_methods, reason = "the run itself belongs to no node's world")]
     pub async fn sleep(&self, span: Duration) {
         tokio::time::sleep(span).await;
+    }
+
+    /// A span between two, from the stream that decides who comes first.
+    pub fn delay(&self, least: Duration, most: Duration) -> Duration {
+        self.0.between(least, most)
+    }
+
+    /// Writes a line of the scenario's own into the trace.
+    pub fn note(&self, what: fmt::Arguments<'_>) {
+        self.0.line(format_args!("- {what}"));
     }
 
     /// A number in the range, from the stream that decides the faults.

@@ -43,12 +43,47 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 2] = [
+const RUNNING: [Step; 5] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
     Step { name: "build", arguments: &["build", "--workspace", "--bins", "--tests", "--locked"] },
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
+    // By the binary alone, so that cargo takes the one that was built above.
+    Step {
+        name: "seeds",
+        arguments: &[
+            "run",
+            "--bin",
+            "simulator",
+            "--locked",
+            "--quiet",
+            "--",
+            "swarm",
+            "--from",
+            "1",
+            "--seeds",
+            "150",
+        ],
+    },
+    Step {
+        name: "fresh seeds",
+        arguments: &[
+            "run",
+            "--bin",
+            "simulator",
+            "--locked",
+            "--quiet",
+            "--",
+            "swarm",
+            "--seeds",
+            "150",
+        ],
+    },
+    Step {
+        name: "planted bugs",
+        arguments: &["run", "--bin", "simulator", "--locked", "--quiet", "--", "plant", "--all"],
+    },
 ];
 
 fn run_steps<'a>(

@@ -9,6 +9,7 @@
 //! comes second is superfluous, and a generation that was reaped, or was told to be superfluous,
 //! never comes back.
 
+use node_base::plant::{self, Bug};
 use node_base::{Generation, Sha256, ShareId, TenantId, UploadId, limits};
 
 use super::{Step, Stop, quota};
@@ -158,7 +159,7 @@ pub(super) fn rule(field: &str, sentence: &str) -> Refusal {
 }
 
 fn is_spent(step: &Step<'_>, generation: Generation) -> Result<bool, TableError> {
-    table::has::<Spent>(step.reader(), &(generation,))
+    Ok(table::has::<Spent>(step.reader(), &(generation,))? && !plant::on(Bug::ReuseGeneration))
 }
 
 fn new_chunk(size: u32, written: Written) -> Chunk {
@@ -179,10 +180,12 @@ fn refer(
     row: &mut Chunk,
     count: u64,
 ) -> Result<(), TableError> {
-    if let Some(at) = row.condemned_at.take() {
+    if let Some(at) = row.condemned_at.take_if(|_| !plant::on(Bug::CollectPinned)) {
         table::delete::<Condemned>(step.tables, &(at, tenant, hash))?;
     }
-    row.references += count;
+    if row.references == 0 || !plant::on(Bug::CountOnce) {
+        row.references += count;
+    }
     table::put::<Chunks>(step.tables, &(tenant, hash), row)
 }
 

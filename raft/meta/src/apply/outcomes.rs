@@ -1,5 +1,6 @@
 //! Answers remembered for callers who ask again: a retry finds what the first attempt did.
 
+use node_base::plant::{self, Bug};
 use node_base::{TenantId, Timestamp, UserId, limits};
 
 use super::Step;
@@ -42,7 +43,8 @@ pub(crate) fn remember(
     proposal: &Proposal,
     outcome: &Outcome,
 ) -> Result<(), TableError> {
-    let Some((key, remember)) = key(proposal).filter(|_| outcome.is_ok()) else { return Ok(()) };
+    let kept = outcome.is_ok() && !plant::on(Bug::ForgetOutcome);
+    let Some((key, remember)) = key(proposal).filter(|_| kept) else { return Ok(()) };
     let by_age = |at: Timestamp| (at.after(limits::OUTCOME_KEPT), key.0, key.1, key.2.clone());
     if let Some(old) = table::get::<Outcomes>(step.reader(), &key)? {
         table::delete::<OutcomesByAge>(step.tables, &by_age(old.at))?;

@@ -32,14 +32,6 @@ impl PretendFile {
         self.outside.line(format_args!("{} {what}", self.path.display()));
     }
 
-    /// How many of the bytes that would make the file `growth` longer still fit.
-    fn room(state: &State, growth: u64) -> u64 {
-        match state.faults.capacity {
-            None => growth,
-            Some(capacity) => growth.min(capacity.saturating_sub(state.used())),
-        }
-    }
-
     /// Some of what fits is written before the drive says that not all does.
     fn write_until_full(&self, bytes: &[u8], offset: u64, missing: u64) -> io::Result<()> {
         let fits = (bytes.len() as u64).saturating_sub(missing);
@@ -77,7 +69,7 @@ fn happens(outside: &Outside, chance: f64) -> bool {
 
 impl File for PretendFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let faults = self.outside.look()?.faults;
+        let (_, faults) = self.outside.look()?.faults(&self.path);
         if happens(&self.outside, faults.read_error) {
             self.line(format_args!("read-error {offset}"));
             return Err(io::Error::other("the drive cannot read this sector"));
@@ -99,8 +91,8 @@ impl File for PretendFile {
         let state = self.change()?;
         let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
         let growth = end.saturating_sub(lock(&self.content).len());
-        let missing = growth - Self::room(&state, growth);
-        let misdirected = state.faults.misdirected;
+        let missing = growth - state.room(&self.path, growth);
+        let misdirected = state.faults(&self.path).1.misdirected;
         drop(state);
         if missing > 0 {
             return self.write_until_full(bytes, offset, missing);
@@ -122,7 +114,7 @@ impl File for PretendFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let state = self.change()?;
         let growth = len.saturating_sub(lock(&self.content).len());
-        if Self::room(&state, growth) < growth {
+        if state.room(&self.path, growth) < growth {
             return Err(io::ErrorKind::StorageFull.into());
         }
         drop(state);

@@ -8,7 +8,7 @@ mod content;
 mod file;
 mod names;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,22 +48,37 @@ pub(crate) struct Drives(Mutex<State>);
 struct State {
     names: Names,
     locks: BTreeSet<PathBuf>,
-    faults: DiskFaults,
+    /// By folder; the nearest one above a file counts.
+    faults: BTreeMap<PathBuf, DiskFaults>,
     /// The node crashes instead of the change after this many.
     changes_left: Option<u64>,
 }
 
 impl State {
-    fn used(&self) -> u64 {
+    /// What goes wrong with a file or folder, and for which folder that was said.
+    fn faults(&self, path: &Path) -> (&Path, DiskFaults) {
+        let said = path.ancestors().find_map(|above| self.faults.get_key_value(above));
+        let none = (Path::new(""), DiskFaults::default());
+        said.map_or(none, |(folder, faults)| (folder.as_path(), *faults))
+    }
+
+    /// The bytes in a folder.
+    fn used(&self, folder: &Path) -> u64 {
         let len = |node: &Node| match node {
             Node::Folder => 0,
             Node::File(content) => lock(content).len(),
         };
-        self.names.below(Path::new("")).map(|(_, node)| len(node)).sum()
+        self.names.below(folder).map(|(_, node)| len(node)).sum()
     }
 
-    fn capacity(&self) -> u64 {
-        self.faults.capacity.unwrap_or(CAPACITY)
+    /// How many of the bytes that would make a file `growth` longer still fit.
+    fn room(&self, path: &Path, growth: u64) -> u64 {
+        match self.faults(path) {
+            (_, DiskFaults { capacity: None, .. }) => growth,
+            (folder, DiskFaults { capacity: Some(capacity), .. }) => {
+                growth.min(capacity.saturating_sub(self.used(folder)))
+            }
+        }
     }
 }
 
@@ -73,12 +88,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Drives {
-    pub(crate) fn set_faults(&self, faults: DiskFaults) {
-        lock(&self.0).faults = faults;
+    pub(crate) fn set_faults(&self, folder: &Path, faults: DiskFaults) -> io::Result<()> {
+        let folder = normal(folder)?;
+        if faults == DiskFaults::default() {
+            lock(&self.0).faults.remove(&folder);
+        } else {
+            lock(&self.0).faults.insert(folder, faults);
+        }
+        Ok(())
     }
 
     pub(crate) fn slowness(&self) -> Duration {
-        lock(&self.0).faults.slow
+        lock(&self.0).faults.values().map(|faults| faults.slow).max().unwrap_or_default()
     }
 
     pub(crate) fn crash_instead_of_change(&self, after: u64) {
@@ -286,8 +307,9 @@ impl Disk for PretendDisk {
         if state.names.get(&path).is_none() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let total = state.capacity();
-        Ok(Space { total, free: total.saturating_sub(state.used()) })
+        let (folder, faults) = state.faults(&path);
+        let total = faults.capacity.unwrap_or(CAPACITY);
+        Ok(Space { total, free: total.saturating_sub(state.used(folder)) })
     }
 }
 

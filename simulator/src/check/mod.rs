@@ -1,0 +1,153 @@
+//! What must hold: one file for each promise.
+//!
+//! | promise | where it is promised | how it is checked |
+//! |---|---|---|
+//! | P1 [`kept`] | ARCHITECTURE.md 9, P1 | every acknowledged version that nobody asked to end is read and compared with the bytes its seed makes; so is every read of the run |
+//! | P2 [`told`] | ARCHITECTURE.md 9, P2 | replicas made of the feed alone, from several cursors and from none, against the tables' tree; numbers of changes only rise |
+//! | P3 [`both`] | ARCHITECTURE.md 9, P3 | a content that lost is in its conflict; no two edits win over one base |
+//! | P4 [`counted`] | ARCHITECTURE.md 9, P4 | `recount` of the tables finds no drift; no share holds more than its quota |
+//! | P5 [`leftover`] | ARCHITECTURE.md 9, P5 | every shard on every drive is looked up in the tables, and every record on the drives |
+//! | P6 [`whole`] | ARCHITECTURE.md 9, P6 | operations are asked again under their keys and answered as before; each item and version was brought by one operation, and by none that was refused |
+//! | P7 [`shown`] | ARCHITECTURE.md 9, P7 | what a guest was shown, against when it was let in and out |
+//! | P8 [`order`] | ARCHITECTURE.md 9, P8 | a search for an order, for each share |
+//! | Raft [`raft`] | Ongaro and Ousterhout, figure 3 | terms, leaders, logs and tables of all nodes, at each look |
+//! | liveness [`live`] | ARCHITECTURE.md 10 | after healing: nothing pending, equal tables, full redundancy, nothing unneeded, in bounded time |
+//!
+//! Each judges a history and a moment of the tables, which a test can make by hand: it has one that
+//! is good, and a bad one for each way to break the promise. To add a promise: a file here with a
+//! `check`, its line in this table, and its call in [`after`].
+
+mod both;
+mod counted;
+#[cfg(test)]
+mod example;
+pub(crate) mod facts;
+mod kept;
+mod leftover;
+mod live;
+mod order;
+mod raft;
+mod shown;
+mod told;
+mod whole;
+
+use node_base::NodeId;
+use raft_meta::table::item::ItemId;
+
+use crate::client::{Client, Patience};
+use crate::cluster::Cluster;
+use crate::history::record::Recorder;
+use crate::history::{Ask, History, Operation, Way};
+use crate::options::Options;
+use crate::workload::PATIENCE;
+use facts::Facts;
+
+pub(crate) use raft::Watch;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) promise: &'static str,
+    pub(crate) promised_in: &'static str,
+    pub(crate) what: String,
+    /// Texts that lines of the trace about it have in them.
+    pub(crate) touching: Vec<String>,
+}
+
+/// Looks at the agreement while a run lasts; at the tables too, which costs more, where that is
+/// wanted.
+pub(crate) async fn during(
+    cluster: &Cluster,
+    watch: &mut Watch,
+    with_tables: bool,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for node in cluster.nodes() {
+        if let Some(stand) = Box::pin(live::stand(cluster, node, with_tables)).await {
+            violations.extend(watch.see(stand));
+        }
+    }
+    violations
+}
+
+/// Judges a run when everything is healed and everybody has stopped.
+pub(crate) async fn after(
+    cluster: &Cluster,
+    history: &History,
+    options: &Options,
+) -> Vec<Violation> {
+    let recorder = Recorder::default();
+    let patience = Patience::default();
+    let be_patient = || patience.until(cluster.now() + PATIENCE * 15);
+    be_patient();
+    let client =
+        |person: usize| Client::new(cluster, &history.people[person], &recorder, &patience);
+    let mut violations: Vec<Violation> = history.garbled.iter().map(|what| garbled(what)).collect();
+    violations.extend(live::pending(history, options.may_lose_bytes()));
+    let Some(admin) = &history.admin else { return violations };
+    // First, for keys are forgotten after a day.
+    violations.extend(Box::pin(whole::ask_again(history, client)).await);
+    violations.extend(Box::pin(live::agreed(cluster)).await);
+    let Some(facts) = Box::pin(facts_of(cluster, admin.tenant)).await else {
+        return violations;
+    };
+    let reader = Client::new(cluster, admin, &recorder, &patience);
+    be_patient();
+    let contents = Box::pin(kept::read_all(&reader, history, &facts)).await;
+    violations.extend(kept::check(history, &facts, &contents, options.may_lose_bytes()));
+    be_patient();
+    violations.extend(Box::pin(told::check(history, &facts, client)).await);
+    violations.extend(both::check(history, &facts));
+    violations.extend(counted::check(history, &facts));
+    violations.extend(whole::check(history, &facts));
+    violations.extend(shown::check(history));
+    let (disorder, undecided) = order::check(history, &facts);
+    violations.extend(disorder);
+    for what in undecided {
+        cluster.note(format_args!("undecided {what}"));
+    }
+    violations.extend(Box::pin(live::tidy(cluster, admin.tenant, options.may_lose_bytes())).await);
+    violations
+}
+
+fn garbled(what: &str) -> Violation {
+    Violation {
+        promise: "the contract",
+        promised_in: "the OpenAPI document",
+        what: format!("an answer is not of its shape: {what}"),
+        touching: Vec::new(),
+    }
+}
+
+async fn facts_of(cluster: &Cluster, tenant: node_base::TenantId) -> Option<Facts> {
+    let nodes: Vec<NodeId> = cluster.nodes();
+    let ops = nodes.into_iter().find_map(|node| cluster.ops(node))?;
+    Box::pin(ops.look_now(move |tables| Facts::of(tables, tenant))).await.ok()
+}
+
+/// The text of an item's id.
+fn text(item: &ItemId) -> String {
+    match item {
+        ItemId::Folder(folder) => folder.to_string(),
+        ItemId::File(file) => file.to_string(),
+    }
+}
+
+/// What lines of the trace about an operation name.
+fn touched(op: &Operation) -> Vec<String> {
+    let asked = match &op.ask {
+        Ask::Relocate { item, .. }
+        | Ask::Trash { item }
+        | Ask::Restore { item }
+        | Ask::Purge { item }
+        | Ask::Stat { item } => Some(text(item)),
+        Ask::Replace { file, .. }
+        | Ask::Revive { file, .. }
+        | Ask::Prune { file, .. }
+        | Ask::Read { file, .. } => Some(file.to_string()),
+        Ask::File { way: Way::Session(upload), .. } => Some(upload.to_string()),
+        _ => None,
+    };
+    let told = op.item().map(|seen| text(&seen.item));
+    asked.into_iter().chain(told).chain([op.key()]).collect()
+}

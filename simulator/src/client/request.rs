@@ -1,0 +1,166 @@
+//! Requests as clients of the contract write them.
+
+use bytes::Bytes;
+use http::Method;
+use node_base::ShareId;
+use raft_meta::table::item::{ItemId, Parent};
+use serde_json::{Value, json};
+
+use super::content::Content;
+use crate::history::{Ask, Way, key};
+
+/// A request, apart from who sends it where.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// The content's type.
+    pub(crate) kind: Option<String>,
+    pub(crate) body: Bytes,
+    /// The idempotency key.
+    pub(crate) key: Option<String>,
+}
+
+impl Request {
+    pub(crate) fn new(method: Method, path: String) -> Self {
+        Self { method, path, kind: None, body: Bytes::new(), key: None }
+    }
+
+    pub(crate) fn get(path: String) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn json(method: Method, path: String, body: &Value) -> Self {
+        let kind = Some("application/json".to_owned());
+        Self { kind, body: body.to_string().into(), ..Self::new(method, path) }
+    }
+
+    pub(crate) fn with_key(self, key: String) -> Self {
+        Self { key: Some(key), ..self }
+    }
+}
+
+/// The collection an item is in, and its id.
+fn address(item: ItemId) -> (&'static str, String) {
+    match item {
+        ItemId::Folder(folder) => ("folder", folder.to_string()),
+        ItemId::File(file) => ("file", file.to_string()),
+    }
+}
+
+fn item_path(item: ItemId, behind: &str) -> String {
+    let (kind, id) = address(item);
+    format!("/{kind}s/{id}{behind}")
+}
+
+fn trash_path(item: ItemId, behind: &str) -> String {
+    let (kind, id) = address(item);
+    format!("/trash/{kind}/{id}{behind}")
+}
+
+fn folder_text(folder: Parent) -> String {
+    folder.map_or_else(|| "root".to_owned(), |folder| folder.to_string())
+}
+
+/// The request for something, to be remembered under this number where it changes anything.
+pub(crate) fn of(share: ShareId, ask: &Ask, number: Option<u32>) -> Request {
+    let request = if ask.is_read() { read(share, ask) } else { change(share, ask) };
+    match number {
+        Some(number) if !ask.is_read() => request.with_key(key(number)),
+        _ => request,
+    }
+}
+
+fn read(share: ShareId, ask: &Ask) -> Request {
+    Request::get(match ask {
+        Ask::Stat { item } => item_path(*item, ""),
+        Ask::List { folder } => {
+            let folder = folder_text(*folder);
+            format!("/folders/{folder}/children?share_id={share}&limit=1000")
+        }
+        Ask::Read { file, number: None } => format!("/files/{file}/content"),
+        Ask::Read { file, number: Some(number) } => {
+            format!("/files/{file}/content?version={number}")
+        }
+        Ask::Changes { cursor: None, limit } => {
+            format!("/sync/changes?share_id={share}&limit={limit}")
+        }
+        Ask::Changes { cursor: Some(cursor), limit } => {
+            format!("/sync/changes?share_id={share}&limit={limit}&cursor={cursor}")
+        }
+        Ask::Snapshot { folder: None } => format!("/sync/snapshot?share_id={share}"),
+        Ask::Snapshot { folder: Some(folder) } => {
+            format!("/sync/snapshot?share_id={share}&folder_id={folder}")
+        }
+        _ => unreachable!("only reads come here"),
+    })
+}
+
+fn change(share: ShareId, ask: &Ask) -> Request {
+    let post = |path: String, body: Value| Request::json(Method::POST, path, &body);
+    let bare = |path: String| Request::new(Method::POST, path);
+    match ask {
+        Ask::Folder { parent, name } => {
+            let parent = folder_text(*parent);
+            post(
+                "/folders".to_owned(),
+                json!({"name": name, "share_id": share.to_string(), "parent_id": parent}),
+            )
+        }
+        Ask::File { parent, name, content, way: Way::Form } => form(share, *parent, name, content),
+        Ask::File { way: Way::Session(upload), .. } | Ask::Replace { upload, .. } => {
+            bare(format!("/uploads/{upload}/complete"))
+        }
+        Ask::Relocate { item, to: Some(to), name } => {
+            let mut body = match to {
+                Some(folder) => json!({"target_folder_id": folder.to_string()}),
+                None => json!({"target_share_id": share.to_string()}),
+            };
+            if let Some(name) = name {
+                body["name"] = json!(name);
+            }
+            post(item_path(*item, "/move"), body)
+        }
+        Ask::Relocate { item, to: None, name } => {
+            Request::json(Method::PATCH, item_path(*item, ""), &json!({"name": name}))
+        }
+        Ask::Trash { item } => Request::new(Method::DELETE, item_path(*item, "")),
+        Ask::Restore { item } => bare(trash_path(*item, "/restore")),
+        Ask::Purge { item } => Request::new(Method::DELETE, trash_path(*item, "")),
+        Ask::Revive { file, number } => bare(format!("/files/{file}/versions/{number}/restore")),
+        Ask::Prune { file, number } => {
+            Request::new(Method::DELETE, format!("/files/{file}/versions/{number}"))
+        }
+        Ask::Member { user, joins: true } => {
+            let user = user.to_string();
+            let body = json!({"principal_type": "user", "principal_id": user, "role": "reader"});
+            post(format!("/shares/{share}/members"), body)
+        }
+        Ask::Member { user, joins: false } => {
+            Request::new(Method::DELETE, format!("/shares/{share}/members/{user}"))
+        }
+        _ => unreachable!("only changes come here"),
+    }
+}
+
+/// The end of a part cannot be in what comes before it: contents here are noise, and it is long.
+const BOUNDARY: &str = "a-line-that-no-content-of-this-simulator-has";
+
+fn form(share: ShareId, parent: Parent, name: &str, content: &Content) -> Request {
+    let head = |name: &str| format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name={name}");
+    let mut body = Vec::new();
+    let fields = [
+        ("share_id", share.to_string()),
+        ("folder_id", folder_text(parent)),
+        ("name", name.to_owned()),
+    ];
+    for (field, value) in fields {
+        body.extend(format!("{}\r\n\r\n{value}\r\n", head(&format!("\"{field}\""))).bytes());
+    }
+    let file = head("\"file\"; filename=\"content\"");
+    body.extend(format!("{file}\r\ncontent-type: application/octet-stream\r\n\r\n").bytes());
+    body.extend(content.bytes());
+    body.extend(format!("\r\n--{BOUNDARY}--\r\n").bytes());
+    let kind = Some(format!("multipart/form-data; boundary={BOUNDARY}"));
+    Request { kind, body: body.into(), ..Request::new(Method::POST, "/files".to_owned()) }
+}

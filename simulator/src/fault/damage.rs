@@ -1,0 +1,118 @@
+//! Drives that destroy bytes: bits that rot, writes that land elsewhere, a drive that is gone.
+//!
+//! Only chunks are damaged, and never on more failure domains at once than an acknowledged write
+//! bears; unless the options say [`Damages::Beyond`]. Then bytes may be lost, and what is checked
+//! is that nodes say so and never answer with others.
+
+use std::fmt;
+
+use node_base::{NodeId, Profile};
+use serde::{Deserialize, Serialize};
+use simulator_world::{Chance, DiskFaults};
+
+use super::Span;
+use crate::cluster::Cluster;
+use crate::options::{Damages, Options};
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Damage {
+    pub(super) node: NodeId,
+    pub(super) drive: u64,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// In so many reads of a thousand, a bit has turned, for good.
+    Rot { per_mille: u64 },
+    /// So many writes of a thousand land elsewhere in their file.
+    Misdirected { per_mille: u64 },
+    /// All chunks on it are gone.
+    Lost,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, drive, kind } = self;
+        match kind {
+            Kind::Rot { per_mille } => {
+                write!(f, "bits turn on drive {drive} of node {node}, at {per_mille} ‰ of reads")
+            }
+            Kind::Misdirected { per_mille } => {
+                write!(f, "{per_mille} ‰ of writes to drive {drive} of node {node} go astray")
+            }
+            Kind::Lost => write!(f, "drive {drive} of node {node} is gone"),
+        }
+    }
+}
+
+/// The drives that a run may damage.
+fn victims(options: &Options, chance: &Chance) -> Vec<(NodeId, u64)> {
+    let drives = |node: u64| (0..options.drives).map(move |drive| (NodeId(node), drive));
+    let all: Vec<(NodeId, u64)> = (1..=options.nodes).flat_map(drives).collect();
+    // A failure domain is a drive of the only node, or a node.
+    let domains = if options.nodes == 1 { options.drives } else { options.nodes };
+    let bears = Profile::for_domains(usize::try_from(domains).unwrap_or(0)).parity > 0;
+    let victim = all[usize::try_from(chance.range(0..all.len() as u64)).unwrap_or(0)];
+    match options.damages {
+        Damages::Beyond => all,
+        Damages::Promised if !bears => Vec::new(),
+        // A write is acknowledged with one shard more than a read needs, so one domain may fail.
+        Damages::Promised if options.nodes == 1 => vec![victim],
+        Damages::Promised => all.into_iter().filter(|(node, _)| *node == victim.0).collect(),
+    }
+}
+
+pub(super) fn draw(options: &Options) -> Vec<Span<Damage>> {
+    let victims = victims(options, &Chance::new(options.seed, "damaged drives"));
+    if victims.is_empty() {
+        return Vec::new();
+    }
+    let damage = |chance: &Chance, kind| {
+        let (node, drive) =
+            victims[usize::try_from(chance.range(0..victims.len() as u64)).unwrap_or(0)];
+        Damage { node, drive, kind }
+    };
+    let rates = &options.faults;
+    let rot = Chance::new(options.seed, "rot");
+    let mut spans = super::draw(options, &rot, rates.disk_rot_ms, 10_000, |chance| {
+        damage(chance, Kind::Rot { per_mille: chance.range(1..200) })
+    });
+    let astray = Chance::new(options.seed, "misdirected writes");
+    spans.extend(super::draw(options, &astray, rates.disk_misdirected_ms, 5_000, |chance| {
+        damage(chance, Kind::Misdirected { per_mille: chance.range(1..200) })
+    }));
+    let lost = Chance::new(options.seed, "lost drives");
+    spans.extend(super::draw(options, &lost, rates.drive_lost_ms, 5_000, |chance| {
+        damage(chance, Kind::Lost)
+    }));
+    spans
+}
+
+impl Damage {
+    pub(super) fn begin(&self, cluster: &Cluster) {
+        if self.kind == Kind::Lost {
+            cluster.lose_drive(self.node, self.drive);
+        } else {
+            self.on_drive(cluster, true);
+        }
+    }
+
+    pub(super) fn end(&self, cluster: &Cluster) {
+        if self.kind == Kind::Lost {
+            cluster.release(self.node);
+        } else {
+            self.on_drive(cluster, false);
+        }
+    }
+
+    fn on_drive(&self, cluster: &Cluster, is_there: bool) {
+        let chance = |per_mille: u64| if is_there { per_mille as f64 / 1_000.0 } else { 0.0 };
+        let change = |faults: &mut DiskFaults| match self.kind {
+            Kind::Rot { per_mille } => faults.rot = chance(per_mille),
+            Kind::Misdirected { per_mille } => faults.misdirected = chance(per_mille),
+            Kind::Lost => {}
+        };
+        cluster.change_disk_faults(self.node, self.drive, true, change);
+    }
+}

@@ -1,0 +1,213 @@
+//! What people do with the cluster, all at once: each kind of client is a file.
+//!
+//! | who | what |
+//! |---|---|
+//! | [`uploader`] | brings files in every way there is, duplicates on purpose, and overwrites |
+//! | [`mover`] | makes, renames and moves |
+//! | [`deleter`] | trash, restore, purge; old versions back or gone |
+//! | [`syncer`] | follows the change feed and keeps a [`replica`] |
+//! | [`permitter`] | lets somebody into a share and out again, while that somebody looks |
+//! | [`filler`] | fills a share to its quota, and makes room |
+//!
+//! To add one: a file here with a `run`, a number of them in [`Workload`](crate::options::Workload),
+//! and a line in [`Crew`].
+
+mod deleter;
+mod filler;
+pub(crate) mod ground;
+mod mover;
+mod permitter;
+pub(crate) mod replica;
+mod syncer;
+mod uploader;
+
+use std::sync::Arc;
+
+use http::Method;
+use node_base::{Duration, ShareId};
+use node_world::Task;
+use serde_json::{Value, json};
+
+use crate::client::request::Request;
+use crate::client::{Client, Person, sign_in};
+use crate::cluster::Cluster;
+use crate::history::History;
+use crate::options::{Options, Workload};
+use ground::{Actor, Ground, Kind, Site};
+use replica::Replica;
+
+/// After the end of a run, clients have this long for what they have begun.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// What the share that gets full may hold, in files of the largest size.
+const TIGHT_FILES: u64 = 8;
+
+/// The clients of a run, at work.
+pub(crate) struct Running {
+    cluster: Cluster,
+    ground: Arc<Ground>,
+    crew: Task<Crew>,
+}
+
+/// Has people made and shares set up, and sets everybody to work.
+pub(crate) fn start(cluster: &Cluster, options: &Options) -> Running {
+    let workload = options.workload.clone();
+    let ground = Arc::new(Ground::new(workload.pause_ms_max, workload.file_bytes_max));
+    let crew = cluster.spawn(Box::pin(set_up(cluster.clone(), Arc::clone(&ground), workload)));
+    Running { cluster: cluster.clone(), ground, crew }
+}
+
+impl Running {
+    /// Has everybody come to an end, and answers what they did and saw. What is not answered by
+    /// then stays unknown.
+    pub(crate) async fn stop(self) -> History {
+        self.ground.stop();
+        self.ground.patience.until(self.cluster.now() + PATIENCE);
+        let crew = self.crew.await.expect("the machine of the clients does not break");
+        let (people, sites) = (crew.people.clone(), crew.sites.clone());
+        let admin = Some(crew.admin.clone());
+        let replicas = Box::pin(crew.finish()).await;
+        let (operations, garbled) = self.ground.recorder.take();
+        History { admin, people, sites, operations, replicas, garbled }
+    }
+}
+
+/// Who is there.
+struct Crew {
+    cluster: Cluster,
+    ground: Arc<Ground>,
+    /// Who made the tenant, and may do everything in it.
+    admin: Person,
+    people: Vec<Person>,
+    sites: Vec<Site>,
+    workers: Vec<Task<()>>,
+    syncers: Vec<Task<Replica>>,
+}
+
+async fn set_up(cluster: Cluster, ground: Arc<Ground>, workload: Workload) -> Crew {
+    let admin = Box::pin(sign_in(&cluster, node_assembly::FIRST_EMAIL)).await;
+    let mut crew = Crew {
+        cluster,
+        ground,
+        admin,
+        people: Vec::new(),
+        sites: Vec::new(),
+        workers: Vec::new(),
+        syncers: Vec::new(),
+    };
+    for n in 0..workload.users.max(2) {
+        let person = Box::pin(sign_in(&crew.cluster, &format!("user{n}@example.com"))).await;
+        crew.people.push(person);
+    }
+    for n in 0..workload.shares.max(1) {
+        Box::pin(crew.share(&format!("open {n}"), Kind::Open, None)).await;
+    }
+    if workload.permitters > 0 {
+        Box::pin(crew.share("guarded", Kind::Guarded, None)).await;
+    }
+    if workload.fillers > 0 {
+        let quota = workload.file_bytes_max.saturating_mul(TIGHT_FILES).min(400_000);
+        Box::pin(crew.share("tight", Kind::Tight, Some(quota))).await;
+    }
+    crew.set_to_work(&workload);
+    crew
+}
+
+impl Crew {
+    /// Makes a share of the first person's, and all others members where they are to be.
+    async fn share(&mut self, name: &str, kind: Kind, quota: Option<u64>) {
+        let owner = self.people[0].user;
+        let body = json!({
+            "name": name, "share_type": "project", "owner_id": owner.to_string(),
+        });
+        let first = self.people[0].clone();
+        let shares = "/shares".to_owned();
+        let made = Box::pin(self.insist(&first, Method::POST, shares, &body)).await;
+        let share = made.and_then(|made| made["id"].as_str()?.parse::<ShareId>().ok());
+        let Some(share) = share else { return };
+        let guest = (kind == Kind::Guarded).then(|| self.people[1].user);
+        if kind != Kind::Guarded {
+            for person in self.people.clone().iter().skip(1) {
+                let user = person.user.to_string();
+                let role = "contributor";
+                let member = json!({"principal_type": "user", "principal_id": user, "role": role});
+                let path = format!("/shares/{share}/members");
+                Box::pin(self.insist(&first, Method::POST, path, &member)).await;
+            }
+        }
+        if let Some(quota) = quota {
+            let limit = json!({"quota_bytes": quota});
+            let path = format!("/shares/{share}");
+            Box::pin(self.insist(&self.admin, Method::PATCH, path, &limit)).await;
+        }
+        self.sites.push(Site { share, kind, owner, guest, quota });
+    }
+
+    /// Has somebody's wish done, however long it takes.
+    async fn insist(
+        &self,
+        person: &Person,
+        method: Method,
+        path: String,
+        body: &Value,
+    ) -> Option<Value> {
+        let key = format!("setting-up-{}", self.ground.fresh());
+        let request = Request::json(method, path, body).with_key(key);
+        let reply = Box::pin(self.client(person).send(&request)).await.reply?;
+        serde_json::from_slice(&reply.body).ok()
+    }
+
+    fn client(&self, person: &Person) -> Client {
+        let Ground { recorder, patience, .. } = &*self.ground;
+        Client::new(&self.cluster, person, recorder, patience)
+    }
+
+    fn actor(&self, person: usize) -> Actor {
+        let client = self.client(&self.people[person % self.people.len()]);
+        Actor { client, ground: Arc::clone(&self.ground) }
+    }
+
+    fn set_to_work(&mut self, workload: &Workload) {
+        let open: Vec<ShareId> = self.of(Kind::Open).iter().map(|site| site.share).collect();
+        let cluster = self.cluster.clone();
+        let mut workers = Vec::new();
+        for n in 0..workload.uploaders as usize {
+            workers.push(cluster.spawn(uploader::run(self.actor(n), open.clone())));
+        }
+        for n in 0..workload.movers as usize {
+            workers.push(cluster.spawn(mover::run(self.actor(n + 1), open.clone())));
+        }
+        for n in 0..workload.deleters as usize {
+            workers.push(cluster.spawn(deleter::run(self.actor(n + 2), open.clone())));
+        }
+        for site in self.of(Kind::Tight) {
+            for n in 0..workload.fillers as usize {
+                workers.push(cluster.spawn(filler::run(self.actor(n), site.clone())));
+            }
+        }
+        for site in self.of(Kind::Guarded) {
+            workers.push(cluster.spawn(permitter::owner(self.actor(0), site.clone())));
+            workers.push(cluster.spawn(permitter::guest(self.actor(1), site.clone())));
+            self.syncers.push(cluster.spawn(syncer::run(self.actor(1), site.share)));
+        }
+        for n in 0..workload.syncers as usize {
+            let Some(share) = open.get(n % open.len().max(1)) else { break };
+            self.syncers.push(cluster.spawn(syncer::run(self.actor(n), *share)));
+        }
+        self.workers.extend(workers);
+    }
+
+    fn of(&self, kind: Kind) -> Vec<Site> {
+        self.sites.iter().filter(|site| site.kind == kind).cloned().collect()
+    }
+
+    async fn finish(self) -> Vec<Replica> {
+        for worker in self.workers {
+            worker.await.expect("the machine of the clients does not break");
+        }
+        let mut replicas = Vec::new();
+        for syncer in self.syncers {
+            replicas.push(syncer.await.expect("the machine of the clients does not break"));
+        }
+        replicas
+    }
+}

@@ -1,0 +1,21 @@
+//! Follows a share's changes and keeps a copy of its tree.
+
+use node_base::ShareId;
+
+use super::ground::Actor;
+use super::replica::Replica;
+
+pub(crate) async fn run(actor: Actor, share: ShareId) -> Replica {
+    let mut replica = Replica::new(actor.client.person.user, share);
+    while actor.rest().await {
+        // Small pages, so that cursors end in the middle of what happened together.
+        let limit = actor.range(1, 8) as u32;
+        if Box::pin(replica.follow(&actor.client, limit)).await.is_err() {
+            break;
+        }
+        if actor.happens(0.05) {
+            replica.keep();
+        }
+    }
+    replica
+}
