@@ -291,11 +291,6 @@ pub fn not_null<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> 
     }
 }
 
-/// A field of a change that can be cleared, as it is after it.
-pub fn kept<T>(patch: Patch<T>, before: Option<T>) -> Option<T> {
-    patch.into_option().unwrap_or(before)
-}
-
 /// A device's own id.
 pub fn device(place: &str, text: &str) -> Result<DeviceId, ApiError> {
     id(place, "device_id", text)

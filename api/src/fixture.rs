@@ -15,6 +15,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use node_base::{Duration, NodeId, TenantId, UserId};
 use node_world::World;
 use serde_json::Value;
+use simulator_world::{Options, Sim, Simulation};
 use tower::ServiceExt;
 
 use crate::auth::{Authenticator, IdentitySettings};
@@ -84,6 +85,22 @@ where
             let fixture = Box::pin(Fixture::new(world)).await;
             Box::pin(scenario(fixture)).await;
         })
+    });
+}
+
+/// The same, for scenarios in which something outside of the node goes wrong.
+pub(crate) fn run_in<F>(scenario: impl FnOnce(Fixture, Sim) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Simulation::new(1, Options::default()).run(async move |sim| {
+        let world = sim.world(NODE);
+        let outside = sim.clone();
+        let task = world.clone().spawn(async move {
+            let fixture = Box::pin(Fixture::new(world)).await;
+            Box::pin(scenario(fixture, outside)).await;
+        });
+        task.await.expect("a panic of the task ends the run before");
     });
 }
 

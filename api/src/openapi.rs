@@ -136,7 +136,9 @@ fn description() -> String {
          A field that is absent from a PATCH is left alone, `null` clears it. Every answer carries \
          `X-Request-Id`. Metadata carries `ETag`; `If-Match` and `If-None-Match` are honoured. A \
          POST may carry `Idempotency-Key` (at most {key} visible characters): the same key from \
-         the same user within 24 hours gets the first answer. A read sees every write that was \
+         the same user within 24 hours gets the first answer, and with another request it is 422; \
+         of a form the fields and contents count, not how they are framed. Refusals are not \
+         remembered. A read sees every write that was \
          acknowledged before; `?consistency=stale` asks the local replica alone.\n\n\
          ## Chunks\n\n\
          A chunk has 1 to {chunk} bytes and is named by its SHA-256. Files are cut in fixed powers \

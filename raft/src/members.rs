@@ -5,8 +5,8 @@
 //! leaves nothing behind that the next one would not find in the table and the members.
 //!
 //! - A node that joined learns first. It votes when it has caught up, and answers.
-//! - Voters are an odd number, at most seven, spread over the zones; who votes already is preferred,
-//!   and a node that has been down for long comes last.
+//! - Voters are an odd number, at most seven, spread over the zones; who votes already is
+//!   preferred, and a node that has been down for long comes last.
 //! - Nobody is made a voter, and nobody stops being one, unless most of the new voters answer.
 //! - A node that was removed is refused by all. It ends when it hears of it.
 //!

@@ -250,9 +250,9 @@ impl Upkeeper {
         Ok(())
     }
 
-    /// Tells, by one moment of the tables, what nothing will ever name from what is in use. A moment
-    /// after the shards were found: a node that is behind would not know of the writers that they
-    /// came under, and take what is new for what is left over.
+    /// Tells, by one moment of the tables, what nothing will ever name from what is in use. It is a
+    /// moment after the shards were found: a node that is behind would not know of the writers that
+    /// they came under, and take what is new for what is left over.
     async fn sort_out(
         &self,
         keys: Vec<ChunkKey>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use node_base::{Permission, ShareId, limits};
+use node_base::{Permission, Sha256, ShareId, limits};
 use raft_meta::access::Viewer;
 use raft_meta::chain::Chain;
 use raft_meta::command::{
@@ -207,17 +207,19 @@ impl FileBatch {
         self.reject(client_ref, Refusal::invalid("content", most));
     }
 
-    /// Commits all of them, each judged on its own; the results are in the order of adding.
+    /// Commits all of them, each judged on its own; the results are in the order of adding. `said`
+    /// is the digest of what the caller asked for: an idempotency key stands for that.
     ///
     /// # Errors
     /// Why nothing could be agreed.
-    pub async fn commit(mut self) -> Result<Vec<BatchResult>, OpError> {
+    pub async fn commit(mut self, said: Sha256) -> Result<Vec<BatchResult>, OpError> {
         let mut results = Vec::new();
         if !self.files.is_empty() {
             let place = Place { share: self.share, parent: None };
             let files = std::mem::take(&mut self.files);
             let command = Command::Item(ItemCommand::CommitFiles { place, files });
-            match self.ops.agree(&self.call, command).await? {
+            let call = self.call.clone().covering(said);
+            match self.ops.agree(&call, command).await? {
                 Answer::CommittedBatch { results: committed, superfluous } => {
                     self.ops.drop_superfluous(self.call.tenant(), &superfluous).await;
                     results = committed;

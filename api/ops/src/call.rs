@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chunkstore::Store;
-use node_base::{NodeId, TenantId};
+use node_base::{NodeId, Sha256, TenantId};
 use node_world::World;
 use raft::{Consistency, ProposeError, Raft, ReadError};
 use raft_meta::access::Viewer;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::error::OpError;
 use crate::lease::Lease;
+use crate::transfers::Transfers;
 
 /// One request of one caller.
 #[derive(Debug, Clone)]
@@ -31,6 +32,16 @@ impl Call {
     /// A plain call: linearizable, nothing remembered.
     pub fn new(caller: UserCaller) -> Self {
         Self { caller, remember: None, if_revision: None, consistency: Consistency::Linearizable }
+    }
+
+    /// The same call, whose idempotency key stands for this as well: the digest of what a body said
+    /// that was read only after the call had begun.
+    #[must_use]
+    pub fn covering(mut self, said: Sha256) -> Self {
+        if let Some(remember) = &mut self.remember {
+            remember.request = node_base::sha256(&[remember.request.0, said.0].concat());
+        }
+        self
     }
 
     pub(crate) fn tenant(&self) -> TenantId {
@@ -51,6 +62,7 @@ pub struct OpsParts {
 struct Inner {
     parts: OpsParts,
     stopping: watch::Sender<bool>,
+    transfers: Transfers,
 }
 
 /// The operations of one node. Cheap to clone.
@@ -114,7 +126,8 @@ answers!(
 
 impl Ops {
     pub fn new(parts: OpsParts) -> Self {
-        Self(Arc::new(Inner { parts, stopping: watch::Sender::new(false) }))
+        let stopping = watch::Sender::new(false);
+        Self(Arc::new(Inner { parts, stopping, transfers: Transfers::default() }))
     }
 
     /// Lets go of everybody who waits for changes: the node is about to stop.
@@ -190,6 +203,11 @@ impl Ops {
             })
             .await?;
         Ok(answer?)
+    }
+
+    /// The transfers under way on this node.
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
     }
 
     /// Reads the tables as this node has them, for its own purposes.

@@ -32,6 +32,15 @@ pub struct OpenContent {
     pub numbered: Numbered,
 }
 
+/// How bytes are read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Somebody waits for it.
+    AtOnce,
+    /// Nobody does: transfers go before.
+    GivingWay,
+}
+
 /// The content was removed for good while it was read.
 #[derive(Debug, thiserror::Error)]
 #[error("the content was removed while it was read")]
@@ -64,7 +73,12 @@ impl OpenContent {
     /// The bytes of `range`, which lies within the size. Each chunk is checked against its hash
     /// before a byte of it is given out.
     pub fn read(&self, range: Range<u64>) -> impl Stream<Item = Result<Bytes, OpError>> + use<> {
-        read(&self.ops, &self.call, self.numbered.version.content.clone(), range)
+        let transfer = self.ops.transfers().begin();
+        let content = self.numbered.version.content.clone();
+        read(&self.ops, &self.call, content, range).inspect(move |_| {
+            // The transfer goes on until the stream is dropped.
+            let _ = &transfer;
+        })
     }
 
     /// The page of the version's chunks that begins with chunk `from`; nothing behind the last.
@@ -112,6 +126,7 @@ impl Ops {
         call: &Call,
         content: Content,
         size: u64,
+        pace: Pace,
     ) -> Result<Sha256, OpError> {
         let call = Call { consistency: Consistency::Stale, ..Call::new(call.caller.clone()) };
         let mut bytes = std::pin::pin!(read(self, &call, content, 0..size));
@@ -130,6 +145,9 @@ impl Ops {
                     whole
                 });
                 whole = hashing.await;
+            }
+            if pace == Pace::GivingWay {
+                self.transfers().give_way(&self.world).await;
             }
             if is_last {
                 return Ok(Sha256(whole.finalize().into()));

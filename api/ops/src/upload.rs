@@ -19,10 +19,14 @@ use raft_meta::table::upload::{Cutting, UploadState, Uploads};
 use raft_meta::{Answer, Command, Reader, Refusal, query, table};
 
 use crate::call::{Call, Ops};
+use crate::content::Pace;
 use crate::error::OpError;
+use crate::transfers::Transfer;
 
 /// Chunks of one batch that are on their way to the drives; more wait.
 const IN_FLIGHT_MAX: usize = 16 << 20;
+/// Chunks of a batch go on their way together once there are so many bytes of them.
+const GROUP_BYTES: usize = 1 << 20;
 
 /// A file up to this size is read back at its completion.
 const READ_BACK_MAX: u64 = 64 << 20;
@@ -35,6 +39,14 @@ pub struct StoredIndex {
     pub size: u32,
     /// It was there already, as far as the caller may know.
     pub known: bool,
+}
+
+/// A chunk that came.
+struct Arrived {
+    index: u64,
+    bytes: Bytes,
+    /// What the caller says its hash is.
+    declared: Option<Sha256>,
 }
 
 /// A chunk that is durable.
@@ -66,7 +78,39 @@ struct Expected {
     size: u32,
 }
 
+impl Expected {
+    /// Whether a chunk of `len` bytes may be what is expected; what its hash must be, if that is
+    /// known.
+    fn check(
+        &self,
+        index: u64,
+        len: usize,
+        declared: Option<Sha256>,
+    ) -> Result<Option<Sha256>, Refusal> {
+        if len as u64 != u64::from(self.size) {
+            let rule = format!("chunk {index} has {} bytes, {len} came", self.size);
+            return Err(Refusal::invalid("size", Invalid::Rule(rule)));
+        }
+        match (self.hash, declared) {
+            (Some(hash), Some(declared)) if hash != declared => Err(Refusal::ChecksumMismatch),
+            (hash, declared) => Ok(hash.or(declared)),
+        }
+    }
+
+    /// The chunk as it is to be written.
+    fn new_chunk(
+        &self,
+        tenant: TenantId,
+        plain: Bytes,
+        expected: Option<Sha256>,
+    ) -> Result<chunkstore::NewChunk, OpError> {
+        let generation = Generation::new(self.writer, 0).ok_or(OpError::unavailable())?;
+        Ok(chunkstore::NewChunk { tenant, generation, plain, expected })
+    }
+}
+
 /// What was found out about a chunk before its bytes are looked at.
+#[derive(Debug, Clone, Copy)]
 struct Looked {
     expected: Expected,
     /// The tenant has it.
@@ -127,8 +171,9 @@ impl Ops {
         bytes: Bytes,
         declared: Option<Sha256>,
     ) -> Result<StoredIndex, OpError> {
-        let taken = self.take_chunk(call, upload, index, bytes.clone(), declared).await?;
-        let Taken { chunk, known } = taken;
+        let arrived = Arrived { index, bytes: bytes.clone(), declared };
+        let taken = self.take_chunks(call, upload, vec![arrived]).await?.pop();
+        let Taken { chunk, known } = taken.unwrap_or(Err(OpError::Unknown))?;
         let bytes = BTreeMap::from([(chunk.hash, bytes)]);
         self.receive(call, upload, vec![Received { index, chunk }], &bytes).await?;
         Ok(StoredIndex { index, hash: chunk.hash, size: chunk.size, known })
@@ -140,9 +185,12 @@ impl Ops {
             ops: self.clone(),
             call: call.clone(),
             upload,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
             in_flight: Vec::new(),
+            in_flight_bytes: 0,
             settled: Vec::new(),
-            bytes_in_flight: 0,
+            _transfer: self.transfers().begin(),
         }
     }
 
@@ -177,7 +225,7 @@ impl Ops {
         if !is_full || status.chunks <= 1 || upload.size > READ_BACK_MAX {
             return Ok(None);
         }
-        match self.hash_content(call, Content::Paged(id), upload.size).await {
+        match self.hash_content(call, Content::Paged(id), upload.size, Pace::AtOnce).await {
             Ok(hash) => Ok(Some(hash)),
             // Somebody else may complete it meanwhile; and what is unreadable now may not be soon.
             Err(error) => {
@@ -187,78 +235,91 @@ impl Ops {
         }
     }
 
-    /// Checks a chunk against its session and makes it durable, where it is not here already.
-    async fn take_chunk(
+    /// Checks chunks against their session and makes durable what is not here already; answers for
+    /// each in the order given.
+    async fn take_chunks(
         &self,
         call: &Call,
         upload: UploadId,
-        index: u64,
-        bytes: Bytes,
-        declared: Option<Sha256>,
-    ) -> Result<Taken, OpError> {
-        let Looked { expected, present, known } =
-            self.look_at(call, upload, index, declared).await?;
-        if bytes.len() as u64 != u64::from(expected.size) {
-            let size = u64::from(expected.size);
-            return Err(Refusal::invalid(
-                "size",
-                Invalid::Rule(format!("chunk {index} has {size} bytes, {} came", bytes.len())),
-            )
-            .into());
+        chunks: Vec<Arrived>,
+    ) -> Result<Vec<Result<Taken, OpError>>, OpError> {
+        let asked = chunks.iter().map(|chunk| (chunk.index, chunk.declared)).collect();
+        let looked = self.look_at(call, upload, asked).await?;
+        let mut taken: BTreeMap<usize, Result<Taken, OpError>> = BTreeMap::new();
+        let (mut here, mut new, mut new_known) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (Arrived { index, bytes, declared }, looked)) in
+            chunks.into_iter().zip(looked).enumerate()
+        {
+            let checked = looked.and_then(|looked| {
+                Ok((looked, looked.expected.check(index, bytes.len(), declared)?))
+            });
+            match checked {
+                Ok((Looked { present: true, known, .. }, Some(hash))) => {
+                    here.push((at, known, bytes, hash));
+                }
+                Ok((Looked { expected, known, .. }, hash)) => {
+                    new.push(expected.new_chunk(call.tenant(), bytes, hash)?);
+                    new_known.push((at, known));
+                }
+                Err(refusal) => {
+                    taken.insert(at, Err(refusal.into()));
+                }
+            }
         }
-        let hash = match (expected.hash, declared) {
-            (Some(hash), Some(declared)) if hash != declared => {
-                return Err(Refusal::ChecksumMismatch.into());
-            }
-            (hash, declared) => hash.or(declared),
-        };
-        let chunk = match hash {
-            Some(hash) if present => self.verify(bytes, hash).await?,
-            hash => {
-                let generation =
-                    Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
-                self.write_chunk(call.tenant(), generation, bytes, hash).await?
-            }
-        };
-        Ok(Taken { chunk, known })
+        if !here.is_empty() {
+            taken.extend(self.verify(here).await);
+        }
+        let written = self.write_chunks(new).await;
+        taken.extend(
+            new_known
+                .into_iter()
+                .zip(written)
+                .map(|((at, known), written)| (at, written.map(|chunk| Taken { chunk, known }))),
+        );
+        Ok(taken.into_values().collect())
     }
 
-    /// What a session expects at an index, and whether the chunk is here. What this node knows
+    /// What a session expects at indexes, and whether the chunks are here. What this node knows
     /// mostly is enough; what it refuses is asked again of the whole cluster, where the session may
     /// be newer.
     async fn look_at(
         &self,
         call: &Call,
         upload: UploadId,
-        index: u64,
-        declared: Option<Sha256>,
-    ) -> Result<Looked, OpError> {
+        indexes: Vec<(u64, Option<Sha256>)>,
+    ) -> Result<Vec<Result<Looked, Refusal>>, OpError> {
         let who = (call.tenant(), call.caller.user);
         let question = move |tables: &dyn Reader, _: &Viewer| {
-            let expected = expected(tables, who, upload, index)?;
-            let hash = expected.hash.or(declared);
-            let Some(hash) = hash else {
-                return Ok(Looked { expected, present: false, known: false });
-            };
-            let present = query::chunk::present(tables, who.0, hash)?.is_some();
-            let known = query::chunk::visible(tables, who.0, expected.share, hash)?.is_some();
-            Ok(Looked { expected, present, known })
+            let each = indexes.iter();
+            let each = each.map(|(index, declared)| look(tables, who, upload, *index, *declared));
+            let settled = each.map(|looked| match looked {
+                Ok(looked) => Ok(Ok(looked)),
+                Err(Denied::Refused(refusal)) => Ok(Err(refusal)),
+                Err(other) => Err(other),
+            });
+            settled.collect::<Result<Vec<_>, Denied>>()
         };
         let here = Call { consistency: Consistency::Stale, ..call.clone() };
-        match self.ask(&here, question).await {
-            Err(OpError::Refused(_)) => self.ask(call, question).await,
-            looked => looked,
+        match self.ask(&here, question.clone()).await {
+            Ok(looked) if looked.iter().all(Result::is_ok) => Ok(looked),
+            Ok(_) | Err(OpError::Refused(_)) => self.ask(call, question).await,
+            Err(error) => Err(error),
         }
     }
 
-    /// A chunk that is here already: its bytes must be what they are said to be all the same.
-    async fn verify(&self, bytes: Bytes, hash: Sha256) -> Result<NewChunk, OpError> {
-        let size = bytes.len() as u32;
-        let computed = self.world.blocking(move || node_base::sha256(&bytes)).await;
-        if computed != hash {
-            return Err(Refusal::ChecksumMismatch.into());
-        }
-        Ok(NewChunk { hash, size, written: None })
+    /// Chunks that are here already: their bytes must be what they are said to be all the same.
+    async fn verify(
+        &self,
+        chunks: Vec<(usize, bool, Bytes, Sha256)>,
+    ) -> Vec<(usize, Result<Taken, OpError>)> {
+        let each = |(at, known, bytes, hash): (usize, bool, Bytes, Sha256)| {
+            let chunk = NewChunk { hash, size: bytes.len() as u32, written: None };
+            match node_base::sha256(&bytes) == hash {
+                true => (at, Ok(Taken { chunk, known })),
+                false => (at, Err(Refusal::ChecksumMismatch.into())),
+            }
+        };
+        self.world.blocking(move || chunks.into_iter().map(each).collect()).await
     }
 
     /// Has chunks agreed on as received. Those that were here a moment ago and are gone now are
@@ -291,9 +352,9 @@ impl Ops {
                 let index = chunks.iter().find(|c| c.chunk.hash == hash).map_or(0, |c| c.index);
                 let expected =
                     self.ask(&call, move |tables, _| expected(tables, who, upload, index)).await?;
-                let generation =
-                    Generation::new(expected.writer, 0).ok_or(OpError::unavailable())?;
-                let written = self.write_chunk(who.0, generation, chunk, Some(hash)).await?;
+                let new = expected.new_chunk(who.0, chunk, Some(hash))?;
+                let written = self.write_chunks(vec![new]).await.pop();
+                let written = written.unwrap_or(Err(OpError::Unknown))?;
                 for received in chunks.iter_mut().filter(|c| c.chunk.hash == hash) {
                     received.chunk = written;
                 }
@@ -302,11 +363,27 @@ impl Ops {
     }
 }
 
-/// A chunk of a batch on its way to the drives.
-struct InFlight {
+/// Looks an index of a session up.
+fn look(
+    tables: &dyn Reader,
+    who: (TenantId, node_base::UserId),
+    upload: UploadId,
     index: u64,
-    bytes: Bytes,
-    chunk: Task<Result<Taken, OpError>>,
+    declared: Option<Sha256>,
+) -> Result<Looked, Denied> {
+    let expected = expected(tables, who, upload, index)?;
+    let Some(hash) = expected.hash.or(declared) else {
+        return Ok(Looked { expected, present: false, known: false });
+    };
+    let present = query::chunk::present(tables, who.0, hash)?.is_some();
+    let known = query::chunk::visible(tables, who.0, expected.share, hash)?.is_some();
+    Ok(Looked { expected, present, known })
+}
+
+/// Chunks of a batch on their way to the drives.
+struct InFlight {
+    chunks: Vec<(u64, Bytes)>,
+    taken: Task<Result<Vec<Result<Taken, OpError>>, OpError>>,
 }
 
 /// Chunks of one request, taken one after the other and reported together.
@@ -314,9 +391,12 @@ pub struct ChunkBatch {
     ops: Ops,
     call: Call,
     upload: UploadId,
+    gathered: Vec<(u64, Bytes)>,
+    gathered_bytes: usize,
     in_flight: Vec<InFlight>,
+    in_flight_bytes: usize,
     settled: Vec<(u64, Bytes, Result<Taken, Refusal>)>,
-    bytes_in_flight: usize,
+    _transfer: Transfer,
 }
 
 impl ChunkBatch {
@@ -325,18 +405,9 @@ impl ChunkBatch {
     /// # Errors
     /// Why chunks cannot be stored at all just now; what is wrong with one is its own outcome.
     pub async fn push(&mut self, index: u64, bytes: Bytes) -> Result<(), OpError> {
-        if self.bytes_in_flight + bytes.len() > IN_FLIGHT_MAX {
-            self.settle().await?;
-        }
-        self.bytes_in_flight += bytes.len();
-        let (ops, call, upload) = (self.ops.clone(), self.call.clone(), self.upload);
-        let body = bytes.clone();
-        let chunk = self
-            .ops
-            .world
-            .spawn(async move { ops.take_chunk(&call, upload, index, body, None).await });
-        self.in_flight.push(InFlight { index, bytes, chunk });
-        Ok(())
+        self.gathered_bytes += bytes.len();
+        self.gathered.push((index, bytes));
+        if self.gathered_bytes >= GROUP_BYTES { self.send().await } else { Ok(()) }
     }
 
     /// Reports all that was taken, and says what became of each.
@@ -344,6 +415,7 @@ impl ChunkBatch {
     /// # Errors
     /// Why nothing could be reported.
     pub async fn finish(mut self) -> Result<Vec<BatchedChunk>, OpError> {
+        self.send().await?;
         self.settle().await?;
         let mut received = Vec::new();
         let mut bytes = BTreeMap::new();
@@ -367,23 +439,48 @@ impl ChunkBatch {
         Ok(outcomes)
     }
 
-    async fn settle(&mut self) -> Result<(), OpError> {
-        for InFlight { index, bytes, chunk } in std::mem::take(&mut self.in_flight) {
-            let chunk = match chunk.await.map_err(|_| OpError::unavailable())? {
-                Ok(chunk) => Ok(chunk),
-                // A session that is not there refuses the request, not each of its chunks.
-                Err(OpError::Refused(
-                    refusal @ (Refusal::NotFound(_) | Refusal::Expired(_) | Refusal::Suspended),
-                )) => return Err(refusal.into()),
-                Err(OpError::Refused(refusal)) => Err(refusal),
-                Err(error) => return Err(error),
-            };
-            // Bytes of what was written need not be kept: only what is only known may be gone.
-            let keep = matches!(&chunk, Ok(taken) if taken.chunk.written.is_none());
-            let bytes = if keep { bytes } else { Bytes::new() };
-            self.settled.push((index, bytes, chunk));
+    /// Sends what was gathered on its way.
+    async fn send(&mut self) -> Result<(), OpError> {
+        if self.gathered.is_empty() {
+            return Ok(());
         }
-        self.bytes_in_flight = 0;
+        if self.in_flight_bytes + self.gathered_bytes > IN_FLIGHT_MAX {
+            self.settle().await?;
+        }
+        self.in_flight_bytes += std::mem::take(&mut self.gathered_bytes);
+        let chunks = std::mem::take(&mut self.gathered);
+        let arrived = |(index, bytes): &(u64, Bytes)| Arrived {
+            index: *index,
+            bytes: bytes.clone(),
+            declared: None,
+        };
+        let arrived: Vec<Arrived> = chunks.iter().map(arrived).collect();
+        let (ops, call, upload) = (self.ops.clone(), self.call.clone(), self.upload);
+        let task = async move { ops.take_chunks(&call, upload, arrived).await };
+        self.in_flight.push(InFlight { chunks, taken: self.ops.world.spawn(task) });
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), OpError> {
+        for InFlight { chunks, taken } in std::mem::take(&mut self.in_flight) {
+            let taken = taken.await.map_err(|_| OpError::unavailable())??;
+            for ((index, bytes), chunk) in chunks.into_iter().zip(taken) {
+                let chunk = match chunk {
+                    Ok(chunk) => Ok(chunk),
+                    // A session that is not there refuses the request, not each of its chunks.
+                    Err(OpError::Refused(
+                        refusal @ (Refusal::NotFound(_) | Refusal::Expired(_) | Refusal::Suspended),
+                    )) => return Err(refusal.into()),
+                    Err(OpError::Refused(refusal)) => Err(refusal),
+                    Err(error) => return Err(error),
+                };
+                // Bytes of what was written need not be kept: only what is only known may be gone.
+                let keep = matches!(&chunk, Ok(taken) if taken.chunk.written.is_none());
+                let bytes = if keep { bytes } else { Bytes::new() };
+                self.settled.push((index, bytes, chunk));
+            }
+        }
+        self.in_flight_bytes = 0;
         Ok(())
     }
 }

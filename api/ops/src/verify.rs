@@ -9,6 +9,7 @@ use raft_meta::query::upkeep::{self, UnverifiedVersion};
 use raft_meta::{Answer, Command, Scopes, UserCaller};
 
 use crate::call::{Call, Ops};
+use crate::content::Pace;
 use crate::error::OpError;
 
 /// Versions that are looked at between two looks at what has come.
@@ -59,7 +60,8 @@ async fn verify(ops: &Ops, row: UnverifiedVersion) -> Result<(), OpError> {
                 user_agent: None,
             };
             let call = Call::new(caller);
-            (version.id, ops.hash_content(&call, version.content, version.size).await?)
+            let (content, size) = (version.content, version.size);
+            (version.id, ops.hash_content(&call, content, size, Pace::GivingWay).await?)
         }
         // It is gone: only the note of it is dropped.
         None => (0.into(), node_base::sha256(&[])),

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use chunkstore::{ChunkKey, Cutter};
-use node_base::{Sha256, TenantId};
+use chunkstore::{ChunkKey, Cutter, StoredChunk};
+use node_base::{Generation, Sha256, TenantId};
 use node_world::Task;
 use raft_meta::command::{NewChunk, Written};
 use sha2::Digest;
@@ -135,23 +135,29 @@ impl Ops {
     pub(crate) async fn write_chunk(
         &self,
         tenant: TenantId,
-        generation: node_base::Generation,
+        generation: Generation,
         chunk: Bytes,
         expected: Option<Sha256>,
     ) -> Result<NewChunk, OpError> {
         let stored = self.store.put(tenant, generation, chunk, expected).await?;
-        let stored_size = u32::try_from(stored.stored_size).unwrap_or(u32::MAX);
-        let written = Written { generation, stored_size, profile: stored.profile };
-        Ok(NewChunk { hash: stored.hash, size: stored.size, written: Some(written) })
+        Ok(written(generation, stored))
+    }
+
+    /// Makes chunks durable together; answers for each in the order given, as
+    /// [`Ops::write_chunk`] does.
+    pub(crate) async fn write_chunks(
+        &self,
+        chunks: Vec<chunkstore::NewChunk>,
+    ) -> Vec<Result<NewChunk, OpError>> {
+        let generations: Vec<Generation> = chunks.iter().map(|chunk| chunk.generation).collect();
+        let stored = self.store.put_many(chunks).await.into_iter();
+        let pairs = stored.zip(generations);
+        pairs.map(|(stored, generation)| Ok(written(generation, stored?))).collect()
     }
 
     /// Deletes written copies that the agreement did not need. What fails here is found again by
     /// the search for orphans.
-    pub(crate) async fn drop_superfluous(
-        &self,
-        tenant: TenantId,
-        copies: &[(Sha256, node_base::Generation)],
-    ) {
+    pub(crate) async fn drop_superfluous(&self, tenant: TenantId, copies: &[(Sha256, Generation)]) {
         let key =
             |(hash, generation): &(_, _)| ChunkKey { tenant, hash: *hash, generation: *generation };
         let keys: Vec<ChunkKey> = copies.iter().map(key).collect();
@@ -159,8 +165,15 @@ impl Ops {
             return;
         }
         // Nobody was ever told of these, so they need not wait in the trash.
-        if let Err(error) = self.store.purge(keys).await {
+        if let Err(error) = self.store.withdraw(keys).await {
             tracing::debug!(%error, "superfluous copies stay for the search for orphans");
         }
     }
+}
+
+/// How the agreement is told of a chunk that is durable.
+fn written(generation: Generation, stored: StoredChunk) -> NewChunk {
+    let stored_size = u32::try_from(stored.stored_size).unwrap_or(u32::MAX);
+    let written = Written { generation, stored_size, profile: stored.profile };
+    NewChunk { hash: stored.hash, size: stored.size, written: Some(written) }
 }

@@ -8,12 +8,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use node_base::{TenantId, UserId};
 use serde::Deserialize;
 
-use super::form::{CREDENTIALS, FormError, Word, begin_session, hidden, own, session_of, wrong};
+use super::form::{
+    CREDENTIALS, FormError, FormPage, Word, begin_session, complain, hidden, own, session_of, wrong,
+};
 use super::password::SignInError;
 use super::{CLIENT_ID, OwnIssuer, form, grant};
 use crate::error::ApiError;
 use crate::extract::Asks;
-use crate::page::{Escaped, page};
+use crate::page::Escaped;
 use crate::state::ApiState;
 
 /// What a client asks a browser to bring.
@@ -187,6 +189,22 @@ pub(super) async fn ask(
     }
 }
 
+fn form_page(
+    state: &ApiState,
+    issuer: &OwnIssuer,
+    request: &Request,
+    status: StatusCode,
+    (above, fields): (&str, &str),
+) -> Response {
+    let page = FormPage {
+        title: "Sign in",
+        heading: "Sign in to ScaiDrive",
+        action: "/oidc/authorize",
+        origin: &request.origin(),
+    };
+    page.show(state, issuer, status, (above, &format!("{}{fields}", request.fields())))
+}
+
 fn sign_in_page(
     state: &ApiState,
     issuer: &OwnIssuer,
@@ -194,21 +212,8 @@ fn sign_in_page(
     status: StatusCode,
     complaint: &str,
 ) -> Response {
-    let word = Word::new(&state.ops);
-    let complaint = match complaint {
-        "" => String::new(),
-        complaint => format!("<p class=\"wrong\" role=\"alert\">{}</p>", Escaped(complaint)),
-    };
-    let body = format!(
-        "<main class=\"narrow\"><h1>Sign in to ScaiDrive</h1>{complaint}\
-         <form method=\"post\" action=\"/oidc/authorize\">{}{}{CREDENTIALS}\
-         <button>Sign in</button></form></main>",
-        request.fields(),
-        word.field(),
-    );
-    let mut response = page(status, "Sign in", &body, &request.origin());
-    word.set(issuer, &mut response);
-    response
+    let fields = format!("{CREDENTIALS}<button>Sign in</button>");
+    form_page(state, issuer, request, status, (&complain(complaint), &fields))
 }
 
 async fn confirm_page(
@@ -220,20 +225,13 @@ async fn confirm_page(
     let Some(user) = grant::active_user(&state.ops, user).await? else {
         return Ok(sign_in_page(state, issuer, request, StatusCode::OK, ""));
     };
-    let word = Word::new(&state.ops);
-    let body = format!(
-        "<main class=\"narrow\"><h1>Sign in to ScaiDrive</h1>\
-         <p>A program on this machine wants to act as <b>{}</b>.</p>\
-         <form method=\"post\" action=\"/oidc/authorize\">{}{}\
-         <button name=\"choice\" value=\"continue\">Continue</button>\
-         <button name=\"choice\" value=\"other\">Somebody else</button></form></main>",
-        Escaped(&user.email),
-        request.fields(),
-        word.field(),
+    let above = format!(
+        "<p>A program on this machine wants to act as <b>{}</b>.</p>",
+        Escaped(&user.email)
     );
-    let mut response = page(StatusCode::OK, "Sign in", &body, &request.origin());
-    word.set(issuer, &mut response);
-    Ok(response)
+    let fields = "<button name=\"choice\" value=\"continue\">Continue</button>\
+                  <button name=\"choice\" value=\"other\">Somebody else</button>";
+    Ok(form_page(state, issuer, request, StatusCode::OK, (&above, fields)))
 }
 
 /// `POST /oidc/authorize`.

@@ -15,7 +15,9 @@ use node_base::{Duration, TenantId, UserId};
 use serde::Deserialize;
 
 use super::authorize::complaint;
-use super::form::{CREDENTIALS, FormError, Word, begin_session, hidden, own, session_of, wrong};
+use super::form::{
+    CREDENTIALS, FormError, FormPage, Word, begin_session, complain, hidden, own, session_of, wrong,
+};
 use super::grant::OAuthError;
 use super::{CLIENT_ID, OwnIssuer, form, grant, secret};
 use crate::error::ApiError;
@@ -121,24 +123,12 @@ pub(super) async fn ask(
     }
 }
 
-fn framed(state: &ApiState, issuer: &OwnIssuer, status: StatusCode, fields: &str) -> Response {
-    let word = Word::new(&state.ops);
-    let body = format!(
-        "<main class=\"narrow\"><h1>Connect a device to ScaiDrive</h1>\
-         <form method=\"post\" action=\"/oidc/device\">{}{fields}</form></main>",
-        word.field(),
-    );
-    let mut response = page(status, "Connect a device", &body, "");
-    word.set(issuer, &mut response);
-    response
-}
-
-fn complain(complaint: &str) -> String {
-    match complaint {
-        "" => String::new(),
-        complaint => format!("<p class=\"wrong\" role=\"alert\">{}</p>", Escaped(complaint)),
-    }
-}
+const PAGE: FormPage<'_> = FormPage {
+    title: "Connect a device",
+    heading: "Connect a device to ScaiDrive",
+    action: "/oidc/device",
+    origin: "",
+};
 
 fn sign_in_page(
     state: &ApiState,
@@ -147,10 +137,8 @@ fn sign_in_page(
     status: StatusCode,
     complaint: &str,
 ) -> Response {
-    let complaint = complain(complaint);
-    let fields =
-        format!("{complaint}{}{CREDENTIALS}<button>Sign in</button>", hidden("user_code", code));
-    framed(state, issuer, status, &fields)
+    let fields = format!("{}{CREDENTIALS}<button>Sign in</button>", hidden("user_code", code));
+    PAGE.show(state, issuer, status, (&complain(complaint), &fields))
 }
 
 async fn confirm_page(
@@ -163,17 +151,19 @@ async fn confirm_page(
     let Some(user) = grant::active_user(&state.ops, user).await? else {
         return Ok(sign_in_page(state, issuer, code, StatusCode::OK, ""));
     };
+    let above = format!(
+        "{}<p>A device wants to act as <b>{}</b>. Is this the code it shows?</p>",
+        complain(complaint),
+        Escaped(&user.email),
+    );
     let fields = format!(
-        "{}<p>A device wants to act as <b>{}</b>. Is this the code it shows?</p>\
-         <label for=\"code\">Code</label>\
+        "<label for=\"code\">Code</label>\
          <input id=\"code\" name=\"user_code\" value=\"{}\" autocomplete=\"off\" required>\
          <button name=\"choice\" value=\"allow\">Yes, connect it</button>\
          <button name=\"choice\" value=\"deny\">No</button>",
-        complain(complaint),
-        Escaped(&user.email),
         Escaped(code),
     );
-    Ok(framed(state, issuer, StatusCode::OK, &fields))
+    Ok(PAGE.show(state, issuer, StatusCode::OK, (&above, &fields)))
 }
 
 /// `POST /oidc/device`.

@@ -75,15 +75,15 @@ fn set_cookie(issuer: &OwnIssuer, response: &mut Response, name: &str, value: &s
 pub(super) struct Word(String);
 
 impl Word {
-    pub(super) fn new(ops: &Ops) -> Self {
+    fn new(ops: &Ops) -> Self {
         Self(URL_SAFE_NO_PAD.encode(ops.world.random().to_le_bytes()))
     }
 
-    pub(super) fn field(&self) -> String {
+    fn field(&self) -> String {
         hidden("csrf", &self.0)
     }
 
-    pub(super) fn set(&self, issuer: &OwnIssuer, response: &mut Response) {
+    fn set(&self, issuer: &OwnIssuer, response: &mut Response) {
         set_cookie(issuer, response, FORM_COOKIE, &self.0, "Strict");
     }
 
@@ -105,6 +105,47 @@ pub(super) const CREDENTIALS: &str = "\
 <label for=\"password\">Password</label>\
 <input id=\"password\" name=\"password\" type=\"password\" \
 autocomplete=\"current-password\" required>";
+
+/// A page of ours with a form in it.
+pub(super) struct FormPage<'a> {
+    pub(super) title: &'a str,
+    pub(super) heading: &'a str,
+    /// Where the form goes to.
+    pub(super) action: &'a str,
+    /// The origin that the browser ends at when it was sent; empty when that is ours.
+    pub(super) origin: &'a str,
+}
+
+impl FormPage<'_> {
+    /// The page, with what stands above the form and the fields in it.
+    pub(super) fn show(
+        &self,
+        state: &ApiState,
+        issuer: &OwnIssuer,
+        status: StatusCode,
+        (above, fields): (&str, &str),
+    ) -> Response {
+        let word = Word::new(&state.ops);
+        let body = format!(
+            "<main class=\"narrow\"><h1>{}</h1>{above}\
+             <form method=\"post\" action=\"{}\">{}{fields}</form></main>",
+            self.heading,
+            self.action,
+            word.field(),
+        );
+        let mut response = page(status, self.title, &body, self.origin);
+        word.set(issuer, &mut response);
+        response
+    }
+}
+
+/// What is wrong, above a form; nothing for nothing.
+pub(super) fn complain(complaint: &str) -> String {
+    match complaint {
+        "" => String::new(),
+        complaint => format!("<p class=\"wrong\" role=\"alert\">{}</p>", Escaped(complaint)),
+    }
+}
 
 /// Whose browser this is.
 pub(super) async fn session_of(

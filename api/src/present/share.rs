@@ -79,7 +79,7 @@ pub fn share(
                 NamePolicy::Any => NamePolicyName::Any,
             },
             conflict_resolution: strategy(row.settings.conflict_resolution),
-            trash_retention_days: None,
+            trash_retention_days: row.settings.trash_retention_days,
             version_retention_days: row.settings.version_retention_days,
             max_versions: row.settings.max_versions,
         },

@@ -96,6 +96,18 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
+/// A batch of small files as a form.
+pub(super) fn form<const N: usize>(boundary: &str, items: &Value, contents: [&str; N]) -> String {
+    let head = |name: &str| {
+        format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n")
+    };
+    let mut form = format!("{}{items}\r\n", head("items"));
+    for content in contents {
+        form.push_str(&format!("{}{content}\r\n", head("content")));
+    }
+    form + &format!("--{boundary}--\r\n")
+}
+
 /// Bytes that no compression shortens.
 pub(super) fn noise(length: usize, seed: u8) -> Vec<u8> {
     let blocks = (0u32..).map(|n| sha256(&[n.to_be_bytes().as_slice(), &[seed]].concat()).0);
@@ -205,31 +217,23 @@ fn a_checksum_that_is_not_the_bytes_commits_nothing() {
 fn a_form_brings_one_file_and_a_batch_many() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
-        let form = format!(
+        let one = format!(
             "--b\r\ncontent-disposition: form-data; name=\"share_id\"\r\n\r\n{}\r\n\
              --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
              content-type: text/plain\r\n\r\nhello\r\n--b--\r\n",
             desk.share
         );
         let kind = "multipart/form-data; boundary=b";
-        let made = desk.send("POST", "/files", kind, form.clone().into()).await.expect(201).json();
+        let made = desk.send("POST", "/files", kind, one.clone().into()).await.expect(201).json();
         assert_eq!((&made["size"], &made["mime_type"]), (&json!(5), &json!("text/plain")));
-        let again = desk.send("POST", "/files", kind, form.into()).await.expect(409);
+        let again = desk.send("POST", "/files", kind, one.into()).await.expect(409);
         assert_eq!(again.code(), "NAME_CONFLICT");
         let items = json!([
             {"client_ref": "1", "path": "new/deep/b.txt"},
             {"client_ref": "2", "path": "a.txt"},
             {"client_ref": "3", "path": "", "replace_file_id": made["id"]},
         ]);
-        let mut batch =
-            format!("--b\r\ncontent-disposition: form-data; name=\"items\"\r\n\r\n{items}\r\n");
-        for content in ["one", "two", "three"] {
-            batch.push_str(&format!(
-                "--b\r\ncontent-disposition: form-data; name=\"content\"; filename=\"x\"\r\n\r\n\
-                 {content}\r\n"
-            ));
-        }
-        batch.push_str("--b--\r\n");
+        let batch = form("b", &items, ["one", "two", "three"]);
         let path = format!("/files/batch?share_id={}", desk.share);
         let told = desk.send("POST", &path, kind, batch.into()).await.expect(200).json();
         let statuses: Vec<&Value> =

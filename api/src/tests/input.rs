@@ -11,7 +11,7 @@ use crate::fixture::{Reply, run};
 
 /// A refusal with its code, and a sentence or a field with one.
 #[track_caller]
-fn refused(reply: Reply, status: u16, code: &str) {
+pub(super) fn refused(reply: Reply, status: u16, code: &str) {
     let reply = reply.expect(status);
     assert_eq!(reply.code(), code, "{}", reply.text());
     let detail = &reply.json()["detail"];

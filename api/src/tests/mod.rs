@@ -1,13 +1,17 @@
 //! Tests of the surface as a whole: each sends requests to the router of a real node.
 
+mod connections;
 mod files;
 mod following;
+mod full;
 mod input;
 mod issuer;
 mod json;
 mod keys;
+mod late;
 mod outside;
 mod realtime;
+mod repeated;
 mod specification;
 mod tenancy;
 mod tokens;

@@ -114,6 +114,40 @@ fn administration_needs_the_scope_and_the_role() {
 }
 
 #[test]
+fn changes_of_different_settings_at_the_same_time_are_all_kept() {
+    run(|fixture| async move {
+        let (root, ann) = (fixture.token(fixture.root).await, fixture.token(fixture.ann).await);
+        let new =
+            json!({"name": "Plans", "share_type": "project", "owner_id": fixture.ann.to_string()});
+        let share = fixture.call("POST", &ann, "/shares", Some(new)).await.expect(201).json();
+        let share = format!("/shares/{}", share["id"].as_str().expect("an id"));
+        let patch = async |token: &str, path: &str, settings| {
+            let body = Some(json!({"settings": settings}));
+            fixture.call("PATCH", token, path, body).await.expect(200);
+        };
+        for (token, path) in [(&root, "/admin/tenant"), (&ann, share.as_str())] {
+            tokio::join!(
+                patch(token, path, json!({"max_versions": 7})),
+                patch(token, path, json!({"version_retention_days": 3})),
+            );
+            let settings = fixture.get(token, path).await.expect(200).json()["settings"].clone();
+            assert_eq!(
+                (&settings["max_versions"], &settings["version_retention_days"]),
+                (&json!(7), &json!(3)),
+                "{path}"
+            );
+        }
+        patch(&ann, &share, json!({"trash_retention_days": 5})).await;
+        let wider = json!({"settings": {"trash_retention_days": 31}});
+        let wider = fixture.call("PATCH", &ann, &share, Some(wider)).await.expect(422);
+        assert_eq!(wider.code(), "VALIDATION");
+        let told = fixture.get(&ann, &share).await.expect(200).json();
+        assert_eq!(told["settings"]["trash_retention_days"], 5);
+        assert_eq!(told["settings"]["max_versions"], 7);
+    });
+}
+
+#[test]
 fn lists_of_entries_are_changed_and_explained() {
     run(|fixture| async move {
         let (ann, bob) = (fixture.token(fixture.ann).await, fixture.token(fixture.bob).await);

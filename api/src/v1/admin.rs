@@ -1,9 +1,9 @@
 //! Section 4: partners and tenants.
 
-use api_ops::meta::command::People;
+use api_ops::meta::command::{People, TenantSettingsChange};
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::people;
-use api_ops::meta::table::people::{AdminRole, Tenant as TenantRow, TenantSettings};
+use api_ops::meta::table::people::{AdminRole, Tenant as TenantRow};
 use api_ops::meta::{Command, Refusal, Scope};
 use api_ops::{Call, OpError};
 use api_types::v1::PageQuery;
@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use crate::answer::CreatedAs;
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, bounds, kept, not_null, path_id};
+use crate::extract::{Asked, Asking, Asks, bounds, not_null, path_id};
 use crate::present;
 use crate::state::ApiState;
 
@@ -192,39 +192,31 @@ async fn update_tenant(
         tenant: id,
         display_name: display_name.map(|name| name.unwrap_or(before.name)),
         standing: None,
-        settings: settings.map(|patch| changed(before.settings, patch)).transpose()?,
+        settings: settings.map(change).transpose()?,
     };
     state.ops.agree::<TenantId>(&call, Command::People(command)).await?;
     Ok(Json(present::people::tenant(id, &row(&state, &call, id).await?)))
 }
 
-fn changed(old: TenantSettings, patch: PatchTenantSettings) -> Result<TenantSettings, ApiError> {
+fn change(patch: PatchTenantSettings) -> Result<TenantSettingsChange, ApiError> {
     let scope = not_null("settings.dedup_scope", patch.dedup_scope)?;
-    Ok(TenantSettings {
-        max_file_size_bytes: not_null("settings.max_file_size_bytes", patch.max_file_size_bytes)?
-            .unwrap_or(old.max_file_size_bytes),
-        default_share_quota_bytes: kept(
-            patch.default_share_quota_bytes,
-            old.default_share_quota_bytes,
-        ),
+    Ok(TenantSettingsChange {
+        max_file_size_bytes: not_null("settings.max_file_size_bytes", patch.max_file_size_bytes)?,
+        default_share_quota_bytes: patch.default_share_quota_bytes.into_option(),
         trash_retention_days: not_null(
             "settings.trash_retention_days",
             patch.trash_retention_days,
-        )?
-        .unwrap_or(old.trash_retention_days),
+        )?,
         version_retention_days: not_null(
             "settings.version_retention_days",
             patch.version_retention_days,
-        )?
-        .unwrap_or(old.version_retention_days),
-        max_versions: kept(patch.max_versions, old.max_versions),
+        )?,
+        max_versions: patch.max_versions.into_option(),
         vectorization_enabled: not_null(
             "settings.vectorization_enabled",
             patch.vectorization_enabled,
-        )?
-        .unwrap_or(old.vectorization_enabled),
-        dedup_scope: scope.map_or(old.dedup_scope, present::people::dedup_scope_row),
-        external_sharing: not_null("settings.external_sharing", patch.external_sharing)?
-            .unwrap_or(old.external_sharing),
+        )?,
+        dedup_scope: scope.map(present::people::dedup_scope_row),
+        external_sharing: not_null("settings.external_sharing", patch.external_sharing)?,
     })
 }

@@ -12,7 +12,7 @@ use api_types::v1::uploads::{BatchItem, BatchResult, BatchResults, BatchStatus, 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::{Multipart, State};
-use node_base::{TenantId, limits};
+use node_base::{Sha256, TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -59,7 +59,7 @@ async fn create(
 ) -> Result<Json<BatchResults>, ApiError> {
     let mut form = form.map_err(|_| not_a_form())?;
     let share = id("query", "share_id", &query.share_id)?;
-    let mut items = read_items(&mut form).await?;
+    let (mut items, mut said) = read_items(&mut form).await?;
     let mut batch = state.ops.file_batch(&call, share);
     let mut bytes = 0;
     while let Some(part) = form.next_field().await.map_err(|error| form_error(&error))? {
@@ -70,7 +70,9 @@ async fn create(
                 "there are more contents than items",
             ));
         };
-        bytes += take(&mut batch, accept(item)?, part, bytes).await?;
+        let content = take(&mut batch, accept(item)?, part, bytes).await?;
+        bytes += content.size;
+        said.extend(content.sha256.0);
     }
     if let Some(item) = items.front() {
         let message = format!("the content of '{}' is missing", item.client_ref);
@@ -78,12 +80,13 @@ async fn create(
     }
     state.metrics.uploaded_bytes.inc_by(bytes);
     let tenant = call.caller.tenant;
-    let results =
-        batch.commit().await?.into_iter().map(|row| result(&state, tenant, row)).collect();
+    let committed = batch.commit(node_base::sha256(&said)).await?;
+    let results = committed.into_iter().map(|row| result(&state, tenant, row)).collect();
     Ok(Json(BatchResults { results }))
 }
 
-async fn read_items(form: &mut Multipart) -> Result<VecDeque<BatchItem>, ApiError> {
+/// The items, and the digest of what was said of them.
+async fn read_items(form: &mut Multipart) -> Result<(VecDeque<BatchItem>, Vec<u8>), ApiError> {
     let missing = || ApiError::invalid("body", &["items"], "is missing; it is the first part");
     let mut part =
         form.next_field().await.map_err(|error| form_error(&error))?.ok_or_else(missing)?;
@@ -105,7 +108,7 @@ async fn read_items(form: &mut Multipart) -> Result<VecDeque<BatchItem>, ApiErro
         let message = format!("a batch has 1 to {} files", limits::BATCH_ITEMS_MAX);
         return Err(ApiError::invalid("body", &["items"], message));
     }
-    Ok(items)
+    Ok((items, node_base::sha256(&json).0.to_vec()))
 }
 
 fn accept(item: BatchItem) -> Result<Accepted, ApiError> {
@@ -124,13 +127,20 @@ fn accept(item: BatchItem) -> Result<Accepted, ApiError> {
     Ok(Accepted { client_ref: item.client_ref, target, details })
 }
 
-/// Writes one content; answers how many bytes it had. `before` came already.
+/// One content of a form.
+struct Content {
+    size: u64,
+    /// Nothing but zeros for one that is too large: its bytes make no difference.
+    sha256: Sha256,
+}
+
+/// Writes one content. `before` came already.
 async fn take(
     batch: &mut FileBatch,
     item: Accepted,
     mut part: Field<'_>,
     before: u64,
-) -> Result<u64, ApiError> {
+) -> Result<Content, ApiError> {
     let mut writer = batch.writer();
     let mut bytes = 0;
     while let Some(piece) = part.chunk().await.map_err(|error| form_error(&error))? {
@@ -146,11 +156,12 @@ async fn take(
     }
     if bytes > BATCH_FILE_MAX {
         batch.reject_too_large(item.client_ref);
-    } else {
-        let finished = writer.finish().await?;
-        batch.add(item, finished);
+        return Ok(Content { size: bytes, sha256: Sha256([0; 32]) });
     }
-    Ok(bytes)
+    let finished = writer.finish().await?;
+    let sha256 = finished.sha256;
+    batch.add(item, finished);
+    Ok(Content { size: bytes, sha256 })
 }
 
 fn result(state: &ApiState, tenant: TenantId, row: Row) -> BatchResult {

@@ -88,6 +88,8 @@ async fn create(
         }
         let file_name = part.file_name().map(str::to_owned);
         let mime_type = part.content_type().map(str::to_owned);
+        fields.note("file", file_name.as_deref().unwrap_or_default());
+        fields.note("type", mime_type.as_deref().unwrap_or_default());
         let (place, name, details) = fields.finish(file_name, mime_type)?;
         let most = state.ops.may_create(&call, place).await?;
         let mut writer = state.ops.file_writer(&call);
@@ -100,6 +102,8 @@ async fn create(
         state.metrics.uploaded_bytes.inc_by(writer.size());
         let finished = writer.finish().await?;
         let destination = FileDestination::New { place, name };
+        fields.said.extend(finished.sha256.0);
+        let call = call.covering(node_base::sha256(&fields.said));
         let answer = state.ops.commit_file(&call, destination, details, finished).await?;
         let view = place::committed(&state, call.caller.tenant, &answer)?;
         return Ok(made(call.caller.tenant, view));
@@ -114,10 +118,19 @@ struct Fields {
     name: Option<String>,
     client_modified_at: Option<Timestamp>,
     executable: bool,
+    /// Digests of all names and texts: what an idempotency key stands for.
+    said: Vec<u8>,
 }
 
 impl Fields {
+    fn note(&mut self, name: &str, text: &str) {
+        for part in [name, text] {
+            self.said.extend(node_base::sha256(part.as_bytes()).0);
+        }
+    }
+
     fn set(&mut self, name: &str, text: String) -> Result<(), ApiError> {
+        self.note(name, &text);
         match name {
             "share_id" => self.share_id = Some(text),
             "folder_id" => self.folder_id = Some(text).filter(|text| !text.is_empty()),
@@ -230,9 +243,7 @@ async fn copy(
     Asked(call, body): Asked<Target>,
 ) -> Result<CreatedAs<Tagged<Json<Seen<File>>>>, ApiError> {
     let item = ItemId::File(file_id(&text)?);
-    let to = place::target(&state.ops, &call, &body).await?;
-    let command = ItemCommand::Copy { item, to, name: body.name };
-    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    let view = place::copy(&state, &call, item, body).await?;
     Ok(made(call.caller.tenant, &view))
 }
 
@@ -249,9 +260,7 @@ async fn move_to(
     Asked(call, body): Asked<Target>,
 ) -> Result<Json<Seen<File>>, ApiError> {
     let item = ItemId::File(file_id(&text)?);
-    let to = place::target(&state.ops, &call, &body).await?;
-    let command = ItemCommand::Move { item, to, name: body.name };
-    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    let view = place::move_to(&state, &call, item, body).await?;
     Ok(Json(present::file(call.caller.tenant, &view)))
 }
 

@@ -178,9 +178,7 @@ async fn copy(
     Asked(call, body): Asked<Target>,
 ) -> Result<CreatedAs<Tagged<Json<Seen<Folder>>>>, ApiError> {
     let item = folder_id(&text)?;
-    let to = place::target(&state.ops, &call, &body).await?;
-    let command = ItemCommand::Copy { item, to, name: body.name };
-    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    let view = place::copy(&state, &call, item, body).await?;
     Ok(made(call.caller.tenant, &view))
 }
 
@@ -197,8 +195,6 @@ async fn move_to(
     Asked(call, body): Asked<Target>,
 ) -> Result<Json<Seen<Folder>>, ApiError> {
     let item = folder_id(&text)?;
-    let to = place::target(&state.ops, &call, &body).await?;
-    let command = ItemCommand::Move { item, to, name: body.name };
-    let view: ItemView = state.ops.agree(&call, Command::Item(command)).await?;
+    let view = place::move_to(&state, &call, item, body).await?;
     Ok(Json(present::folder(call.caller.tenant, &view)))
 }

@@ -1,10 +1,9 @@
 //! Places that requests name, and what a commit of content left there.
 
-use api_ops::meta::Answer;
-use api_ops::meta::command::Place;
+use api_ops::meta::command::{ItemCommand, Place};
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::table::item::{ItemId, Items, Parent};
-use api_ops::meta::{Refusal, table};
+use api_ops::meta::{Answer, Command, Refusal, table};
 use api_ops::{Call, Ops};
 use api_types::v1::error::ErrorCode;
 use api_types::v1::folders::{ROOT, Target};
@@ -54,7 +53,7 @@ impl FolderPath {
 }
 
 /// Where something is moved or copied to.
-pub(super) async fn target(ops: &Ops, call: &Call, target: &Target) -> Result<Place, ApiError> {
+async fn target(ops: &Ops, call: &Call, target: &Target) -> Result<Place, ApiError> {
     let share = target.target_share_id.as_deref();
     let share = share.map(|share| id("body", "target_share_id", share)).transpose()?;
     match (parent("target_folder_id", target.target_folder_id.as_deref())?, share) {
@@ -72,6 +71,30 @@ pub(super) async fn target(ops: &Ops, call: &Call, target: &Target) -> Result<Pl
             Ok(Place { share, parent: Some(folder) })
         }
     }
+}
+
+/// Has an item copied; answers the copy.
+pub(super) async fn copy(
+    state: &ApiState,
+    call: &Call,
+    item: ItemId,
+    body: Target,
+) -> Result<ItemView, ApiError> {
+    let to = target(&state.ops, call, &body).await?;
+    let command = ItemCommand::Copy { item, to, name: body.name };
+    Ok(state.ops.agree(call, Command::Item(command)).await?)
+}
+
+/// Has an item moved; answers it at its new place.
+pub(super) async fn move_to(
+    state: &ApiState,
+    call: &Call,
+    item: ItemId,
+    body: Target,
+) -> Result<ItemView, ApiError> {
+    let to = target(&state.ops, call, &body).await?;
+    let command = ItemCommand::Move { item, to, name: body.name };
+    Ok(state.ops.agree(call, Command::Item(command)).await?)
 }
 
 /// The share that a folder is in. Whether the caller may see it is judged with what is done there.

@@ -62,10 +62,8 @@ async fn get_ready(State(state): State<ApiState>) -> Response {
         raft: status(matches!(agrees, Ok(Ok(())))),
         storage: status(stores),
         identity: status(signs_in == Ok(true)),
-        // No index is kept beside the tables: there is nothing that could lag behind them.
-        search: CheckStatus::Ok,
     };
-    let all = [checks.raft, checks.storage, checks.identity, checks.search];
+    let all = [checks.raft, checks.storage, checks.identity];
     if all.into_iter().all(|check| check == CheckStatus::Ok) {
         Json(Ready { status: ReadyStatus::Ready, checks }).into_response()
     } else {

@@ -1,12 +1,11 @@
 //! Section 5: shares and their members.
 
-use api_ops::meta::command::ShareCommand;
+use api_ops::meta::command::{ShareCommand, ShareSettingsChange};
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::people::Found;
 use api_ops::meta::query::share::ShareView;
 use api_ops::meta::query::{people, share};
 use api_ops::meta::table::people::Principal;
-use api_ops::meta::table::share::ShareSettings;
 use api_ops::meta::{Answer, Command, Refusal};
 use api_ops::{Call, OpError};
 use api_types::v1::shares::{
@@ -22,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, bounds, id as body_id, kept, not_null, path_id};
+use crate::extract::{Asked, Asking, Asks, bounds, id as body_id, not_null, path_id};
 use crate::present;
 use crate::state::ApiState;
 
@@ -84,19 +83,15 @@ fn principal(place: &str, field: &str, text: &str) -> Result<Principal, ApiError
     }
 }
 
-fn settings(old: ShareSettings, patch: PatchShareSettings) -> Result<ShareSettings, ApiError> {
-    if patch.trash_retention_days.into_option().is_some_and(|days| days.is_some()) {
-        let message = "is the tenant's: a share cannot have one of its own";
-        return Err(ApiError::invalid("body", &["settings", "trash_retention_days"], message));
-    }
+fn change(patch: PatchShareSettings) -> Result<ShareSettingsChange, ApiError> {
     let policy = not_null("settings.name_policy", patch.name_policy)?;
     let strategy = not_null("settings.conflict_resolution", patch.conflict_resolution)?;
-    Ok(ShareSettings {
-        name_policy: policy.map_or(old.name_policy, present::share::name_policy_row),
-        conflict_resolution: strategy
-            .map_or(old.conflict_resolution, present::conflict::strategy_row),
-        version_retention_days: kept(patch.version_retention_days, old.version_retention_days),
-        max_versions: kept(patch.max_versions, old.max_versions),
+    Ok(ShareSettingsChange {
+        name_policy: policy.map(present::share::name_policy_row),
+        conflict_resolution: strategy.map(present::conflict::strategy_row),
+        trash_retention_days: patch.trash_retention_days.into_option(),
+        version_retention_days: patch.version_retention_days.into_option(),
+        max_versions: patch.max_versions.into_option(),
     })
 }
 
@@ -114,7 +109,7 @@ async fn create_share(
         owner: principal("body", "owner_id", &new.owner_id)?,
         is_public: new.is_public,
         quota_bytes: new.quota_bytes,
-        settings: settings(ShareSettings::default(), new.settings.unwrap_or_default())?,
+        settings: change(new.settings.unwrap_or_default())?,
     };
     let id = state.ops.agree(&call, Command::Share(command)).await?;
     Ok(CreatedAs(shown(&state, &call, id).await?))
@@ -149,16 +144,12 @@ async fn update_share(
     Asked(call, patch): Asked<PatchShare>,
 ) -> Result<Tagged<Json<Share>>, ApiError> {
     let id: ShareId = path_id(&id, Noun::Share)?;
-    let changed = match not_null("settings", patch.settings)? {
-        None => None,
-        Some(patch) => Some(settings(view(&state, &call, id).await?.share.settings, patch)?),
-    };
     let command = ShareCommand::Update {
         share: id,
         name: not_null("name", patch.name)?,
         description: patch.description.into_option().map(Option::unwrap_or_default),
         is_public: not_null("is_public", patch.is_public)?,
-        settings: changed,
+        settings: not_null("settings", patch.settings)?.map(change).transpose()?,
         quota_bytes: patch.quota_bytes.into_option(),
     };
     state.ops.agree::<ShareId>(&call, Command::Share(command)).await?;

@@ -17,7 +17,7 @@ use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use node_base::{Sha256, UploadId, limits};
@@ -187,6 +187,8 @@ async fn abort(
 }
 
 /// Send one chunk
+///
+/// Sending a chunk again is harmless: an `Idempotency-Key` is not needed, and not looked at.
 #[utoipa::path(
     put, path = "/uploads/{id}/chunks/{index}", operation_id = "put_chunk", tag = "uploads",
     params(
@@ -231,7 +233,8 @@ async fn put_chunk(
 /// Send many chunks in one body
 ///
 /// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
-/// little-endian.
+/// little-endian. Sending chunks again is harmless: an `Idempotency-Key` is not needed, and not
+/// looked at.
 #[utoipa::path(
     post, path = "/uploads/{id}/chunks/batch", operation_id = "put_chunk_batch",
     tag = "uploads", params(("id" = String, Path)),
@@ -258,38 +261,73 @@ async fn put_batch(
 
 /// Takes a body's frames one by one; answers how many bytes of chunks there were.
 async fn read_frames(mut body: BodyDataStream, batch: &mut ChunkBatch) -> Result<u64, ApiError> {
-    let mut buffer = BytesMut::new();
+    let mut frames = Frames::default();
     let (mut taken, mut read) = (0, 0);
-    while let Some(frame) = body.next().await {
-        let frame = frame.map_err(|_| broken_body())?;
-        read += frame.len();
+    while let Some(bytes) = body.next().await {
+        let mut bytes = bytes.map_err(|_| broken_body())?;
+        read += bytes.len();
         if read > limits::BATCH_BYTES_MAX + limits::CHUNK_MAX {
             let sentence = format!("A batch may have at most {} bytes.", limits::BATCH_BYTES_MAX);
             return Err(ApiError::new(ErrorCode::PayloadTooLarge, sentence));
         }
-        buffer.extend_from_slice(&frame);
-        while let Some((index, chunk)) = next_chunk(&mut buffer)? {
+        while let Some((index, chunk)) = frames.next(&mut bytes)? {
             taken += chunk.len() as u64;
             batch.push(u64::from(index), chunk).await?;
         }
     }
-    if buffer.is_empty() { Ok(taken) } else { Err(broken_body()) }
+    if frames.is_empty() { Ok(taken) } else { Err(broken_body()) }
 }
 
-fn next_chunk(buffer: &mut BytesMut) -> Result<Option<(u32, Bytes)>, ApiError> {
-    let Some(head) = buffer.first_chunk::<{ BatchFrame::LEN }>() else { return Ok(None) };
-    let BatchFrame { index, length } = BatchFrame::from_bytes(*head);
-    let length = length as usize;
-    if length == 0 || length > limits::CHUNK_MAX {
-        let message = format!("chunk {index}: a chunk has 1 to {} bytes", limits::CHUNK_MAX);
-        return Err(ApiError::invalid("body", &[], message));
+/// Puts frames together of pieces of any size. A chunk is copied once, into memory of its own size,
+/// or not at all where it came in one piece.
+#[derive(Default)]
+struct Frames {
+    head: Vec<u8>,
+    chunk: Option<(BatchFrame, Vec<u8>)>,
+}
+
+impl Frames {
+    /// The next chunk that is whole; nothing when `bytes` are used up before.
+    fn next(&mut self, bytes: &mut Bytes) -> Result<Option<(u32, Bytes)>, ApiError> {
+        let (frame, mut chunk) = match self.chunk.take() {
+            Some(open) => open,
+            None => match self.next_head(bytes)? {
+                Some(frame) => (frame, Vec::new()),
+                None => return Ok(None),
+            },
+        };
+        let wanted = frame.length as usize - chunk.len();
+        if bytes.len() >= wanted {
+            let last = bytes.split_to(wanted);
+            if chunk.is_empty() {
+                return Ok(Some((frame.index, last)));
+            }
+            chunk.extend_from_slice(&last);
+            return Ok(Some((frame.index, Bytes::from(chunk))));
+        }
+        chunk.reserve_exact(wanted);
+        chunk.extend_from_slice(&std::mem::take(bytes));
+        self.chunk = Some((frame, chunk));
+        Ok(None)
     }
-    if buffer.len() < BatchFrame::LEN + length {
-        buffer.reserve(BatchFrame::LEN + length - buffer.len());
-        return Ok(None);
+
+    fn next_head(&mut self, bytes: &mut Bytes) -> Result<Option<BatchFrame>, ApiError> {
+        let wanted = BatchFrame::LEN - self.head.len();
+        self.head.extend_from_slice(&bytes.split_to(wanted.min(bytes.len())));
+        let Some(head) = self.head.first_chunk::<{ BatchFrame::LEN }>() else { return Ok(None) };
+        let frame = BatchFrame::from_bytes(*head);
+        self.head.clear();
+        if frame.length == 0 || frame.length as usize > limits::CHUNK_MAX {
+            let (index, max) = (frame.index, limits::CHUNK_MAX);
+            let message = format!("chunk {index}: a chunk has 1 to {max} bytes");
+            return Err(ApiError::invalid("body", &[], message));
+        }
+        Ok(Some(frame))
     }
-    buffer.advance(BatchFrame::LEN);
-    Ok(Some((index, buffer.split_to(length).freeze())))
+
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.chunk.is_none()
+    }
 }
 
 fn chunk_result(chunk: BatchedChunk) -> ChunkResult {
@@ -326,6 +364,7 @@ async fn complete(
     let told: CompleteUpload =
         if bytes.is_empty() { CompleteUpload::default() } else { parse_json(&bytes)? };
     let declared = told.checksum_sha256.map(Sha256::from);
+    let call = call.covering(node_base::sha256(&bytes));
     let answer = state.ops.complete_upload(&call, upload, declared).await?;
     completed(&state, &call, &answer)
 }
@@ -344,4 +383,39 @@ fn completed(state: &ApiState, call: &Call, answer: &Answer) -> Result<Response,
         }
         only @ present::Seen::Only { .. } => Json(only).into_response(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::v1::uploads::BatchFrame;
+    use bytes::Bytes;
+
+    use super::Frames;
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_the_body_is_cut() {
+        let chunks = [1, 8, 40, 3, 100].map(|len: u8| Bytes::from(vec![len; usize::from(len)]));
+        let chunks: Vec<(u32, Bytes)> = (7..).zip(chunks).collect();
+        let mut body = Vec::new();
+        for (index, chunk) in &chunks {
+            let head = BatchFrame { index: *index, length: chunk.len() as u32 };
+            body.extend_from_slice(&head.to_bytes());
+            body.extend_from_slice(chunk);
+        }
+        for size in 1..=body.len() {
+            let (mut frames, mut taken) = (Frames::default(), Vec::new());
+            for some in body.chunks(size) {
+                let mut some = Bytes::copy_from_slice(some);
+                while let Some(frame) = frames.next(&mut some).expect("sound frames") {
+                    taken.push(frame);
+                }
+            }
+            assert_eq!(taken, chunks, "in pieces of {size}");
+            assert!(frames.is_empty());
+            let mut half = Bytes::copy_from_slice(&body[..size]);
+            while frames.next(&mut half).expect("sound frames").is_some() {}
+            let ends = [9, 25, 73, 84, 192];
+            assert_eq!(frames.is_empty(), ends.contains(&size), "after {size} bytes");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
 use chunkstore_core::cut::Cutter;
 use node_base::sha256;
-use tokio::sync::mpsc;
 
 use crate::disk::Reader;
 use crate::state::Chunk;
@@ -13,51 +13,52 @@ use crate::state::Chunk;
 /// A file up to here is one chunk.
 pub(crate) const SMALL_MAX: u64 = node_base::limits::CDC_MIN as u64;
 
-const READ: usize = 1 << 20;
+/// Bytes read at once. The pieces are slices of what was read, so nothing is copied again.
+const READ: usize = 4 << 20;
 
-/// The first pieces are handed on early, so that sending begins while cutting goes on.
-const FIRST_GROUP: usize = 32;
-const GROUP: usize = 256;
+/// Reads whose pieces are handed on together: the first at once, so that sending begins while
+/// cutting goes on.
+const GROUP_READS: usize = 4;
 
-/// Cuts all of a file and hands the pieces on in groups; how long the file was. Ends early when
-/// nobody takes them any more.
-pub(crate) fn cut(path: &Path, groups: &mpsc::Sender<Vec<Chunk>>) -> io::Result<u64> {
-    let reader = Reader::open(path)?;
+/// Pieces that follow each other in a file, with their bytes.
+pub(crate) type Group = Vec<(Chunk, Bytes)>;
+
+/// Cuts all of a file and gives the pieces to `take` in groups; how long the file was. Ends early
+/// when `take` answers that nobody wants more.
+pub(crate) fn cut(path: &Path, mut take: impl FnMut(Group) -> bool) -> io::Result<u64> {
+    let mut reader = Reader::open(path)?;
     let mut cutter = Cutter::by_content();
-    let (mut lengths, mut group) = (Vec::new(), Vec::new());
-    let mut group_size = FIRST_GROUP;
+    let (mut lengths, mut group, mut reads) = (Vec::new(), Group::new(), GROUP_READS - 1);
     // From the last boundary on.
-    let mut pending: Vec<u8> = Vec::with_capacity(2 * READ);
+    let mut pending = Bytes::new();
     let mut total = 0;
     loop {
-        let old = pending.len();
-        pending.resize(old + READ, 0);
-        let read = reader.read_at(&mut pending[old..], total)?;
-        pending.truncate(old + read);
-        total += read as u64;
+        let mut bytes = Vec::with_capacity(pending.len() + READ);
+        bytes.extend_from_slice(&pending);
+        let read = reader.append(READ, &mut bytes)?;
         if read == 0 {
             break;
         }
-        cutter.feed(&pending[old..], &mut lengths);
-        let mut start = 0;
+        total += read as u64;
+        cutter.feed(&bytes[pending.len()..], &mut lengths);
+        pending = Bytes::from(bytes);
         for len in lengths.drain(..) {
-            group.push(chunk(&pending[start..start + len]));
-            start += len;
+            let piece = pending.split_to(len);
+            group.push((chunk(&piece), piece));
         }
-        pending.drain(..start);
-        if group.len() >= group_size {
-            group_size = GROUP;
-            if groups.blocking_send(std::mem::take(&mut group)).is_err() {
+        reads += 1;
+        if reads >= GROUP_READS && !group.is_empty() {
+            reads = 0;
+            if !take(std::mem::take(&mut group)) {
                 return Ok(total);
             }
         }
     }
     if cutter.finish().is_some() {
-        group.push(chunk(&pending));
+        group.push((chunk(&pending), pending));
     }
     if !group.is_empty() {
-        // Nobody takes them only where the upload has failed, and that is told there.
-        let _ = groups.blocking_send(group);
+        take(group);
     }
     Ok(total)
 }
@@ -83,10 +84,9 @@ pub(crate) fn consists_of(path: &Path, chunks: &[Chunk]) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
-
     use super::{chunk, consists_of, cut};
     use crate::disk;
+    use crate::state::Chunk;
 
     fn noise(len: usize) -> Vec<u8> {
         let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
@@ -107,20 +107,21 @@ mod tests {
         let path = folder.path().join("x");
         let bytes = noise(13 << 20);
         disk::write_private(&path, &bytes).expect("written");
-        let (groups, mut pieces) = mpsc::channel(8);
-        assert_eq!(cut(&path, &groups).expect("read"), 13 << 20);
-        drop(groups);
         let mut all = Vec::new();
-        while let Some(group) = pieces.blocking_recv() {
+        let take = |group| {
             all.extend(group);
-        }
+            true
+        };
+        assert_eq!(cut(&path, take).expect("read"), 13 << 20);
         let mut offset = 0;
-        for piece in &all {
+        for (piece, its_bytes) in &all {
             let len = piece.size as usize;
             assert_eq!(chunk(&bytes[offset..offset + len]), *piece);
+            assert!(bytes[offset..offset + len] == *its_bytes, "{len} bytes from {offset}");
             offset += len;
         }
         assert_eq!(offset, bytes.len());
+        let all: Vec<Chunk> = all.into_iter().map(|(piece, _)| piece).collect();
         assert!(consists_of(&path, &all).expect("read"));
         assert!(!consists_of(&path, &all[1..]).expect("read"));
         assert!(!consists_of(&path, &all[..all.len() - 1]).expect("read"));

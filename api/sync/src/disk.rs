@@ -2,12 +2,13 @@
 //! programs change them while we look. Every use of the machine's file calls is in this module.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use api_sync_core::Stamp;
 use node_base::Timestamp;
+use node_os::uncached;
 
 /// What something is, links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,11 @@ impl Reader {
         Ok(filled)
     }
 
+    /// Appends the next `max` bytes to `bytes`, or what there is; how many came.
+    pub(crate) fn append(&mut self, max: usize, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        self.0.by_ref().take(max as u64).read_to_end(bytes)
+    }
+
     /// `len` bytes from `offset`; nothing when the file ends before.
     pub(crate) fn part(&self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; len];
@@ -145,16 +151,6 @@ fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-#[cfg(unix)]
-fn write_some(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::write_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_some(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
 }
 
 /// All of a file that has at most `max` bytes; nothing when it has more.
@@ -186,21 +182,7 @@ impl Part {
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match write_some(&self.file, &bytes[written..], offset + written as u64) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes durable what was written so far.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        uncached::write_at(&self.file, bytes, offset)
     }
 
     /// Makes it `size` long, gives it its time and Unix bit and the permissions of what it

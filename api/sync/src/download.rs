@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api_client::CallError;
 use api_sync_core::Stamp;
@@ -20,10 +21,9 @@ use crate::engine::{Engine, TransferError};
 use crate::state::Chunk;
 
 /// Neighbouring chunks are asked for together, up to here.
-const RANGE_MAX: u64 = 8 << 20;
+const RANGE_MAX: u64 = 4 << 20;
+/// Requests under way for one file.
 const IN_FLIGHT: usize = 4;
-/// Ranges after which what has come is made durable.
-const FLUSH_AFTER: usize = 8;
 /// How often a range is asked for again when its connection breaks without a new chunk.
 const BREAKS_MAX: u32 = 5;
 
@@ -147,29 +147,18 @@ async fn fetch_large(
     engine.count_known((pieces.len() - missing.len()) as u64);
     let absent: u64 = missing.iter().map(|&at| u64::from(pieces[at].chunk.size)).sum();
     engine.bar.inc(wanted.size.saturating_sub(absent));
-    let mut under_way = Vec::new();
-    let mut flushing = Vec::new();
-    for (number, range) in ranges(&pieces, &missing).into_iter().enumerate() {
-        if under_way.len() >= IN_FLIGHT {
-            ended(wanted, under_way.remove(0)).await?;
-        }
-        if number % FLUSH_AFTER == FLUSH_AFTER - 1 {
-            // While more is on its way, so that little is left to wait for at the end.
-            let task = flush(engine.clone(), Arc::clone(wanted));
-            flushing.push(engine.world.spawn(task));
-        }
-        let task = fetch_range(engine.clone(), Arc::clone(wanted), range);
-        under_way.push(engine.world.spawn(task));
+    let queue = Arc::new(Mutex::new(ranges(&pieces, &missing).into_iter()));
+    let start = |_| {
+        let (engine, wanted, queue) = (engine.clone(), Arc::clone(wanted), Arc::clone(&queue));
+        engine.world.clone().spawn(fetch_ranges(engine, wanted, queue))
+    };
+    let under_way: Vec<_> = (0..IN_FLIGHT).map(start).collect();
+    let mut outcome = Ok(());
+    for task in under_way {
+        outcome = outcome.and(ended(wanted, task).await);
     }
-    for task in under_way.into_iter().chain(flushing) {
-        ended(wanted, task).await?;
-    }
+    outcome?;
     Ok(pieces.iter().map(|piece| piece.chunk).collect())
-}
-
-async fn flush(engine: Engine, wanted: Arc<Wanted>) -> Result<(), TransferError> {
-    let part = wanted.part.clone();
-    blocking(&engine, &wanted, "writing", move || Part::open(&part)?.sync()).await
 }
 
 async fn ended(
@@ -316,73 +305,115 @@ fn ranges(pieces: &[Piece], missing: &[usize]) -> Vec<Vec<Piece>> {
     ranges
 }
 
-async fn fetch_range(
+/// Ranges that nobody fetches yet.
+type Queue = Arc<Mutex<std::vec::IntoIter<Vec<Piece>>>>;
+
+/// Fetches ranges one after the other, through memory that is used again.
+async fn fetch_ranges(
     engine: Engine,
     wanted: Arc<Wanted>,
-    range: Vec<Piece>,
+    queue: Queue,
 ) -> Result<(), TransferError> {
-    let mut rest = range.as_slice();
-    let mut breaks = 0;
-    while !rest.is_empty() {
-        let (done, broken) = receive(&engine, &wanted, rest).await?;
-        rest = &rest[done..];
-        breaks = if done > 0 { 0 } else { breaks + 1 };
-        if let Some(error) = broken.filter(|_| breaks >= BREAKS_MAX) {
-            return Err(error.into());
+    let mut bytes = Vec::new();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some(range) = next else { return Ok(()) };
+        match fetch_range(&engine, &wanted, &range, bytes).await {
+            Ok(again) => bytes = again,
+            Err(error) => {
+                // The others need not go on either.
+                queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
+                return Err(error);
+            }
         }
     }
-    Ok(())
 }
 
-/// Receives pieces that follow each other: how many, and what broke the connection if not all.
+async fn fetch_range(
+    engine: &Engine,
+    wanted: &Arc<Wanted>,
+    range: &[Piece],
+    mut bytes: Vec<u8>,
+) -> Result<Vec<u8>, TransferError> {
+    let mut rest = range;
+    let mut breaks = 0;
+    while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
+        let asked = first.offset..last.offset + u64::from(last.chunk.size);
+        let broken = receive(engine, wanted, asked, &mut bytes).await?;
+        let done;
+        (done, bytes) = keep(engine, wanted, rest, bytes).await?;
+        rest = &rest[done..];
+        breaks = if done > 0 { 0 } else { breaks + 1 };
+        match broken {
+            Some(error) if breaks >= BREAKS_MAX => return Err(error.into()),
+            None if !rest.is_empty() => {
+                return Err(TransferError::NotAsAnnounced(wanted.path.clone()));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(bytes)
+}
+
+/// Receives a range into `bytes`; what broke the connection if not all of it came.
 async fn receive(
+    engine: &Engine,
+    wanted: &Wanted,
+    range: Range<u64>,
+    bytes: &mut Vec<u8>,
+) -> Result<Option<CallError>, TransferError> {
+    let len = (range.end - range.start) as usize;
+    let version_id = wanted.version_id.as_deref();
+    let mut download =
+        engine.client.content_part(&wanted.id, wanted.version, version_id, range).await?;
+    if !download.is_partial() && len as u64 != wanted.size {
+        return Err(TransferError::ChangedThere(wanted.path.clone()));
+    }
+    bytes.clear();
+    bytes.reserve_exact(len);
+    while bytes.len() < len {
+        match download.next().await {
+            Ok(Some(some)) => bytes.extend_from_slice(&some[..some.len().min(len - bytes.len())]),
+            Ok(None) => break,
+            Err(error) => return Ok(Some(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Writes the pieces that are whole in `bytes`; how many those are, and the memory back.
+async fn keep(
     engine: &Engine,
     wanted: &Arc<Wanted>,
     pieces: &[Piece],
-) -> Result<(usize, Option<CallError>), TransferError> {
-    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok((0, None)) };
-    let (start, end) = (first.offset, last.offset + u64::from(last.chunk.size));
-    let version_id = wanted.version_id.as_deref();
-    let mut download =
-        engine.client.content_part(&wanted.id, wanted.version, version_id, start..end).await?;
-    if !download.is_partial() && end - start != wanted.size {
-        return Err(TransferError::ChangedThere(wanted.path.clone()));
-    }
-    let mut pending: Vec<u8> = Vec::new();
-    for (done, piece) in pieces.iter().enumerate() {
-        let size = piece.chunk.size as usize;
-        while pending.len() < size {
-            match download.next().await {
-                Ok(Some(some)) => pending.extend_from_slice(&some),
-                Ok(None) => return Err(TransferError::NotAsAnnounced(wanted.path.clone())),
-                Err(error) => return Ok((done, Some(error))),
-            }
-        }
-        let rest = pending.split_off(size);
-        let bytes = std::mem::replace(&mut pending, rest);
-        write_piece(engine, wanted, *piece, bytes).await?;
-        engine.bar.inc(size as u64);
-    }
-    Ok((pieces.len(), None))
-}
-
-async fn write_piece(
-    engine: &Engine,
-    wanted: &Arc<Wanted>,
-    piece: Piece,
     bytes: Vec<u8>,
-) -> Result<(), TransferError> {
+) -> Result<(usize, Vec<u8>), TransferError> {
+    let Some(start) = pieces.first().map(|piece| piece.offset) else { return Ok((0, bytes)) };
+    let end = start + bytes.len() as u64;
+    let is_whole = |piece: &&Piece| piece.offset + u64::from(piece.chunk.size) <= end;
+    let whole: Vec<Chunk> = pieces.iter().take_while(is_whole).map(|piece| piece.chunk).collect();
+    let (count, size) = (whole.len(), whole.iter().map(|chunk| chunk.size as usize).sum::<usize>());
     let part = wanted.part.clone();
-    let write = move || write_verified(&part, piece, &bytes);
-    let good = blocking(engine, wanted, "writing", write).await?;
-    if good { Ok(()) } else { Err(TransferError::NotAsAnnounced(wanted.path.clone())) }
+    let write = move || Ok((write_verified(&part, start, &whole, &bytes[..size])?, bytes));
+    let (is_good, bytes) = blocking(engine, wanted, "writing", write).await?;
+    if !is_good {
+        return Err(TransferError::NotAsAnnounced(wanted.path.clone()));
+    }
+    engine.bar.inc(size as u64);
+    Ok((count, bytes))
 }
 
-fn write_verified(part: &Path, piece: Piece, bytes: &[u8]) -> io::Result<bool> {
-    if sha256(bytes) != piece.chunk.hash {
-        return Ok(false);
+/// Writes chunks that follow each other, if their bytes are what their hashes say.
+fn write_verified(part: &Path, start: u64, chunks: &[Chunk], bytes: &[u8]) -> io::Result<bool> {
+    let mut rest = bytes;
+    for chunk in chunks {
+        let (piece, behind) = rest.split_at(chunk.size as usize);
+        if sha256(piece) != chunk.hash {
+            return Ok(false);
+        }
+        rest = behind;
     }
-    Part::open(part)?.write_at(bytes, piece.offset).map(|()| true)
+    Part::open(part)?.write_at(bytes, start).map(|()| true)
 }
 
 #[cfg(test)]
@@ -446,7 +477,7 @@ mod tests {
             |missing: &[usize]| ranges(&all, missing).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(lens(&[0, 1, 3, 4, 5, 9]), [2, 3, 1]);
         let limit = (RANGE_MAX / mib) as usize;
-        assert_eq!(lens(&(0..20).collect::<Vec<_>>()), [limit, limit, 20 - 2 * limit]);
+        assert_eq!(lens(&(0..20).collect::<Vec<_>>()), vec![limit; 20 / limit]);
         assert_eq!(lens(&[]), [] as [usize; 0]);
     }
 }

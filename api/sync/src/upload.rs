@@ -1,7 +1,7 @@
 //! Content to the server: cut, ask what is missing, send only that.
 //!
-//! A large file is cut while its first pieces already travel. The pieces are read again from the
-//! file when they are sent, so memory holds a few batches and not the file. What the server holds
+//! A large file is cut while its first pieces already travel. It is read once, a few groups of
+//! pieces ahead of what is sent, so memory holds those and not the file. What the server holds
 //! by now is kept by its session, so a run that was killed goes on where it was.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use node_world::Task;
 use tokio::sync::mpsc;
 
-use crate::cutting::{self, SMALL_MAX};
+use crate::cutting::{self, Group, SMALL_MAX};
 use crate::disk::{self, Reader};
 use crate::engine::{Engine, TransferError};
 use crate::failure::Exit;
@@ -32,6 +32,8 @@ const BATCH_BYTES: usize = 4 << 20;
 const COMPLETIONS_MAX: u32 = 3;
 /// Requests under way for one file.
 const IN_FLIGHT: usize = 4;
+/// Chunks that are read again from the file together.
+const PLACES_AT_ONCE: usize = 16;
 
 /// A file here, as it was seen.
 #[derive(Debug, Clone)]
@@ -128,18 +130,14 @@ async fn pump(
     session: Option<Session>,
     keep: Keep<'_>,
 ) -> Result<Sent, TransferError> {
-    let (groups, taken) = mpsc::channel(2);
+    let (groups, taken) = mpsc::channel(1);
     let disk = source.disk.clone();
-    let cutting = engine.world.blocking(move || cutting::cut(&disk, &groups));
-    let mut sender = Sender {
-        engine,
-        source,
-        destination,
-        session,
-        chunks: Vec::new(),
-        offset: 0,
-        under_way: Vec::new(),
-    };
+    let cutting = engine.world.blocking(move || {
+        // Nobody takes them only where the upload has failed, and that is told there.
+        cutting::cut(&disk, |group| groups.blocking_send(group).is_ok())
+    });
+    let mut sender =
+        Sender { engine, source, destination, session, chunks: Vec::new(), under_way: Vec::new() };
     let (cut, sent) = tokio::join!(cutting, sender.send_groups(taken, keep));
     let total = cut.map_err(|error| reading(source, error))?;
     sent?;
@@ -168,39 +166,33 @@ struct Sender<'a> {
     session: Option<Session>,
     /// All that was cut so far.
     chunks: Vec<Chunk>,
-    /// Where the next group begins.
-    offset: u64,
     under_way: Vec<Task<Result<(), TransferError>>>,
 }
 
 impl Sender<'_> {
     async fn send_groups(
         &mut self,
-        mut groups: mpsc::Receiver<Vec<Chunk>>,
+        mut groups: mpsc::Receiver<Group>,
         keep: Keep<'_>,
     ) -> Result<(), TransferError> {
         while let Some(group) = groups.recv().await {
             let first = self.chunks.len();
-            let missing = self.declare(first, &group, keep).await?;
-            let mut offsets = Vec::with_capacity(group.len());
-            for chunk in &group {
-                offsets.push(self.offset);
-                self.offset += u64::from(chunk.size);
-            }
-            let bytes = |index: &u64| u64::from(group[*index as usize - first].size);
-            let known: u64 = group.iter().map(|chunk| u64::from(chunk.size)).sum::<u64>()
-                - missing.iter().map(bytes).sum::<u64>();
+            self.chunks.extend(group.iter().map(|(chunk, _)| *chunk));
+            let missing = self.declare(first, keep).await?;
+            let frames: Vec<ChunkFrame> = missing
+                .iter()
+                .map(|&index| {
+                    let bytes = group[index as usize - first].1.clone();
+                    ChunkFrame { index: index as u32, bytes }
+                })
+                .collect();
+            let all: usize = group.iter().map(|(_, bytes)| bytes.len()).sum();
+            let sent: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
             self.engine.count_known((group.len() - missing.len()) as u64);
-            self.engine.bar.inc(known);
-            let places = missing.iter().map(|&index| Place {
-                index: index as u32,
-                offset: offsets[index as usize - first],
-                chunk: group[index as usize - first],
-            });
-            for batch in batches(places) {
+            self.engine.bar.inc((all - sent) as u64);
+            for batch in batches(frames) {
                 self.start(batch).await?;
             }
-            self.chunks.extend(group);
         }
         for task in std::mem::take(&mut self.under_way) {
             self.ended(task).await?;
@@ -208,35 +200,26 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Tells the server of a group; the indexes it wants.
-    async fn declare(
-        &mut self,
-        first: usize,
-        group: &[Chunk],
-        keep: Keep<'_>,
-    ) -> Result<Vec<u64>, TransferError> {
-        let Some(session) = &mut self.session else { return self.open(group, keep).await };
-        let end = (first + group.len()) as u64;
-        let told = session.declared.clamp(first, first + group.len()) - first;
-        let mut missing: Vec<u64> = session.missing.range(first as u64..end).copied().collect();
-        if told < group.len() {
-            let chunks = declared(&group[told..]);
+    /// Tells the server of the chunks from `first` on; the indexes it wants.
+    async fn declare(&mut self, first: usize, keep: Keep<'_>) -> Result<Vec<u64>, TransferError> {
+        let end = self.chunks.len();
+        let Some(session) = &mut self.session else { return self.open(keep).await };
+        let told = session.declared.clamp(first, end);
+        let missing = session.missing.range(first as u64..end as u64);
+        let mut missing: Vec<u64> = missing.copied().collect();
+        if told < end {
+            let chunks = declared(&self.chunks[told..]);
             let answer =
                 self.engine.client.declare_chunks(&session.id, &DeclareChunks { chunks }).await?;
-            session.declared = first + group.len();
+            session.declared = end;
             missing.extend(answer.missing);
         }
-        self.checked(missing, first, group.len())
+        self.checked(missing, first)
     }
 
-    /// Indexes come from outside: only those of the group are taken.
-    fn checked(
-        &self,
-        missing: Vec<u64>,
-        first: usize,
-        len: usize,
-    ) -> Result<Vec<u64>, TransferError> {
-        let within = |index: &u64| (first as u64..(first + len) as u64).contains(index);
+    /// Indexes come from outside: only those from `first` on are taken.
+    fn checked(&self, missing: Vec<u64>, first: usize) -> Result<Vec<u64>, TransferError> {
+        let within = |index: &u64| (first as u64..self.chunks.len() as u64).contains(index);
         if missing.iter().all(within) {
             let unique: BTreeSet<u64> = missing.into_iter().collect();
             Ok(unique.into_iter().collect())
@@ -245,7 +228,7 @@ impl Sender<'_> {
         }
     }
 
-    async fn open(&mut self, group: &[Chunk], keep: Keep<'_>) -> Result<Vec<u64>, TransferError> {
+    async fn open(&mut self, keep: Keep<'_>) -> Result<Vec<u64>, TransferError> {
         let replaces = self.destination.replaces.clone();
         let stamp = self.source.stamp;
         let upload = CreateUpload {
@@ -254,7 +237,7 @@ impl Sender<'_> {
             file_size: stamp.size,
             folder_id: self.destination.folder_id.clone(),
             chunk_size: None,
-            chunks: Some(declared(group)),
+            chunks: Some(declared(&self.chunks)),
             mime_type: None,
             checksum_sha256: None,
             replace_file_id: replaces.as_ref().map(|(id, _)| id.clone()),
@@ -268,21 +251,20 @@ impl Sender<'_> {
             stamp,
             base_version_id: upload.base_version_id,
         }))?;
-        let (id, declared) = (answer.session_id, group.len());
+        let (id, declared) = (answer.session_id, self.chunks.len());
         self.session = Some(Session { id, declared, missing: BTreeSet::new() });
-        self.checked(answer.missing, 0, group.len())
+        self.checked(answer.missing, 0)
     }
 
-    async fn start(&mut self, batch: Vec<Place>) -> Result<(), TransferError> {
+    async fn start(&mut self, batch: Vec<ChunkFrame>) -> Result<(), TransferError> {
         if self.under_way.len() >= IN_FLIGHT {
             let oldest = self.under_way.remove(0);
             self.ended(oldest).await?;
         }
         let Some(session) = &self.session else { return Ok(()) };
-        let (engine, source) = (self.engine.clone(), self.source.clone());
-        let session = session.id.clone();
-        let task = send_batch(engine.clone(), source, session, batch);
-        self.under_way.push(engine.world.spawn(task));
+        let (engine, path) = (self.engine.clone(), self.source.path.clone());
+        let task = send_batch(engine, path, session.id.clone(), batch);
+        self.under_way.push(self.engine.world.spawn(task));
         Ok(())
     }
 
@@ -291,10 +273,10 @@ impl Sender<'_> {
     }
 
     async fn complete(self, keep: Keep<'_>) -> Result<Sent, TransferError> {
-        let (mut sender, empty) = (self, Vec::new());
+        let mut sender = self;
         if sender.session.is_none() {
             // A file without a byte has no group that would have opened it.
-            sender.declare(0, &empty, keep).await?;
+            sender.declare(0, keep).await?;
         }
         let id = sender.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
         for _ in 0..COMPLETIONS_MAX {
@@ -321,8 +303,15 @@ impl Sender<'_> {
             }
             offset += u64::from(chunk.size);
         }
-        for batch in batches(places.into_iter()) {
-            self.start(batch).await?;
+        for some in places.chunks(PLACES_AT_ONCE) {
+            let (disk, some) = (self.source.disk.clone(), some.to_vec());
+            let read = self.engine.world.blocking(move || read_frames(&disk, &some)).await;
+            let frames = read
+                .map_err(|error| reading(self.source, error))?
+                .ok_or_else(|| TransferError::ChangedHere(self.source.path.clone()))?;
+            for batch in batches(frames) {
+                self.start(batch).await?;
+            }
         }
         for task in std::mem::take(&mut self.under_way) {
             self.ended(task).await?;
@@ -345,7 +334,7 @@ fn declared(chunks: &[Chunk]) -> Vec<DeclaredChunk> {
         .collect()
 }
 
-/// A chunk that is to be sent, and where it is read.
+/// A chunk that is to be sent again, and where it is read.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     index: u32,
@@ -353,19 +342,19 @@ struct Place {
     chunk: Chunk,
 }
 
-fn batches(places: impl Iterator<Item = Place>) -> Vec<Vec<Place>> {
-    let mut batches: Vec<Vec<Place>> = Vec::new();
+fn batches(frames: Vec<ChunkFrame>) -> Vec<Vec<ChunkFrame>> {
+    let mut batches: Vec<Vec<ChunkFrame>> = Vec::new();
     let mut room = 0;
-    for place in places {
-        let size = place.chunk.size as usize;
+    for frame in frames {
+        let size = frame.bytes.len();
         match batches.last_mut() {
             Some(batch) if size <= room => {
                 room -= size;
-                batch.push(place);
+                batch.push(frame);
             }
             _ => {
                 room = BATCH_BYTES.saturating_sub(size);
-                batches.push(vec![place]);
+                batches.push(vec![frame]);
             }
         }
     }
@@ -374,28 +363,25 @@ fn batches(places: impl Iterator<Item = Place>) -> Vec<Vec<Place>> {
 
 async fn send_batch(
     engine: Engine,
-    source: Source,
+    path: String,
     session: String,
-    batch: Vec<Place>,
+    batch: Vec<ChunkFrame>,
 ) -> Result<(), TransferError> {
-    let (disk, places) = (source.disk.clone(), batch.clone());
-    let read = engine.world.blocking(move || read_frames(&disk, &places)).await;
-    let frames = read
-        .map_err(|error| reading(&source, error))?
-        .ok_or_else(|| TransferError::ChangedHere(source.path.clone()))?;
-    let answer = engine.client.put_chunks(&session, frames).await?;
+    let chunks = batch.len() as u64;
+    let bytes = batch.iter().map(|frame| frame.bytes.len() as u64).sum();
+    let answer = engine.client.put_chunks(&session, batch).await?;
     for result in &answer.results {
         if result.status == ChunkStatus::Rejected {
             let error = result.error.as_ref();
             if error.is_some_and(|error| error.code == ErrorCode::ChecksumMismatch) {
-                return Err(TransferError::ChangedHere(source.path));
+                return Err(TransferError::ChangedHere(path));
             }
             let detail = error.map(|error| error.detail.clone()).unwrap_or_default();
-            return Err(TransferError::Rejected { path: source.path, detail, exit: Exit::Failed });
+            return Err(TransferError::Rejected { path, detail, exit: Exit::Failed });
         }
     }
-    engine.count_sent(batch.len() as u64);
-    engine.bar.inc(batch.iter().map(|place| u64::from(place.chunk.size)).sum());
+    engine.count_sent(chunks);
+    engine.bar.inc(bytes);
     Ok(())
 }
 

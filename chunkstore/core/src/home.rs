@@ -115,8 +115,8 @@ pub fn plan(view: &View<'_>) -> Plan {
     let seated = places.taken.iter().zip(&places.homes);
     plan.keepers = seated.filter_map(|(index, home)| Some(((*index)?, *home))).collect();
     let free = places.homes.iter().zip(&places.taken).filter(|(_, index)| index.is_none());
-    let (silent, free): (Vec<DriveId>, Vec<DriveId>) =
-        free.map(|(home, _)| *home).partition(|home| view.silent.contains(home));
+    let free: Vec<DriveId> =
+        free.map(|(home, _)| *home).filter(|home| !view.silent.contains(home)).collect();
     let first_of = |index: u8| {
         let mut holders = sound.range((index, DriveId(0))..=(index, DriveId(u128::MAX)));
         holders.next().map(|(_, drive)| *drive)
@@ -130,9 +130,8 @@ pub fn plan(view: &View<'_>) -> Plan {
         plan.keepers.extend(to.or(from).map(|keeper| (index, keeper)));
         plan.writes.extend(to.map(|to| Write { index, from, to }));
     }
-    // As many as there are silent homes may be there.
-    let lost = missing.len().saturating_sub(silent.len());
-    for (index, to) in missing.into_iter().take(lost).zip(free) {
+    // There is a place for each shard: those that find none left may lie on the silent homes.
+    for (index, to) in missing.into_iter().zip(free) {
         plan.keepers.insert(index, to);
         plan.writes.push(Write { index, from: None, to });
     }

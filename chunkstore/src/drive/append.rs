@@ -210,7 +210,7 @@ impl Appender {
                 buffer.extend_from_slice(&new.body);
             } else {
                 self.file.write_at(&buffer, written)?;
-                self.file.write_at(&new.body, written + buffer.len() as u64)?;
+                self.file.write_uncached_at(&new.body, written + buffer.len() as u64)?;
                 buffer.clear();
             }
             if buffer.len() >= GATHER {

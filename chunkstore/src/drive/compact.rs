@@ -113,7 +113,7 @@ impl Drive {
             };
             let mut body = vec![0; entry.body_len as usize];
             if !body.is_empty() {
-                file.read_at(&mut body, at + SHARD_PREFIX as u64)?;
+                file.read_uncached_at(&mut body, at + SHARD_PREFIX as u64)?;
             }
             bytes += entry.len() as usize;
             records.push(NewRecord { record, body: Bytes::from(body), condition });

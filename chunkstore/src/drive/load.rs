@@ -155,7 +155,7 @@ fn load_pack(
     while let Some((at, record)) = walk.next()? {
         if let (Record::Shard(header), true) = (&record, is_doubtful) {
             body.resize(header.shape.shard_len(), 0);
-            file.read_at(&mut body, at + SHARD_PREFIX as u64)?;
+            file.read_uncached_at(&mut body, at + SHARD_PREFIX as u64)?;
             if !header.matches(&body) {
                 continue;
             }

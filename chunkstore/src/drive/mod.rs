@@ -205,7 +205,7 @@ impl Drive {
         let (file, slot, header) = self.read_header(print)?;
         if let Some(body) = place(&header) {
             let at = slot.at() + SHARD_PREFIX as u64;
-            file.read_at(body, at).map_err(ReadError::Io)?;
+            file.read_uncached_at(body, at).map_err(ReadError::Io)?;
         }
         Ok(header)
     }

@@ -1,19 +1,19 @@
 //! Other nodes' drives: what is asked of them, and what they ask of ours.
 //!
-//! Every call has a time limit. A node that did not answer is a suspect for a while: it is asked
-//! last, since whoever waits for it waits in vain.
+//! Every call has a time limit. A node that did not answer is a suspect: it is asked last, since
+//! whoever waits for it waits in vain, and tried in the background until it answers again.
 
 mod collect;
 mod serve;
 mod spread;
 mod wire;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use chunkstore_core::pace::Pace;
 use node_base::{Duration, NodeId};
-use node_world::{Class, Instant, NetError, Peer};
+use node_world::{Class, NetError, Peer, World};
 
 use crate::store::{Inner, Store, held, stats};
 pub(crate) use collect::Collected;
@@ -21,8 +21,8 @@ pub(crate) use serve::Server;
 pub(crate) use spread::spread;
 pub(crate) use wire::{Found, KEYS_MAX, Kept, Key, Reply, Request, Shard};
 
-/// A node that did not answer is asked last for this long.
-const SUSPECT_FOR: Duration = Duration::from_secs(15);
+/// How often a node that did not answer is tried again.
+const TRIED_EVERY: Duration = Duration::from_secs(5);
 /// What a call may take, and how much longer for each of its bytes.
 const FOREGROUND_MAX: Duration = Duration::from_secs(3);
 const BACKGROUND_MAX: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Peers {
     addresses: RwLock<BTreeMap<NodeId, Peer>>,
-    suspects: Mutex<BTreeMap<NodeId, Instant>>,
+    suspects: Mutex<BTreeSet<NodeId>>,
     pace: Mutex<Pace>,
 }
 
@@ -57,7 +57,7 @@ impl Store {
         let known = &self.0.peers;
         let mut addresses = known.addresses.write().unwrap_or_else(PoisonError::into_inner);
         // Who moved may be sound where it is now.
-        held(&known.suspects).retain(|node, _| addresses.get(node) == peers.get(node));
+        held(&known.suspects).retain(|node| addresses.get(node) == peers.get(node));
         *addresses = peers;
         drop(addresses);
         self.0.want_survey_now();
@@ -67,7 +67,7 @@ impl Store {
 impl Inner {
     /// Asks another node.
     pub(crate) async fn ask(
-        &self,
+        self: &Arc<Self>,
         node: NodeId,
         class: Class,
         request: &Request,
@@ -76,7 +76,7 @@ impl Inner {
         let result = self.try_ask(node, class, request, shards).await;
         match &result {
             Ok(_) => {
-                if held(&self.peers.suspects).remove(&node).is_some() {
+                if held(&self.peers.suspects).remove(&node) {
                     // What was handed to others while it was away can go home.
                     self.want_survey_now();
                 }
@@ -84,11 +84,16 @@ impl Inner {
             Err(error) => {
                 stats::add(&self.counts.failed_calls, 1);
                 tracing::debug!(%node, %error, "another node's drives cannot be asked");
-                let until = self.world.now().after(SUSPECT_FOR);
-                held(&self.peers.suspects).insert(node, until);
+                if held(&self.peers.suspects).insert(node) {
+                    self.world.spawn(try_again(self.world.clone(), Arc::downgrade(self), node));
+                }
             }
         }
         result
+    }
+
+    fn is_suspect(&self, node: NodeId) -> bool {
+        held(&self.peers.suspects).contains(&node)
     }
 
     async fn try_ask(
@@ -125,10 +130,7 @@ impl Inner {
             return false;
         }
         let addresses = self.peers.addresses.read().unwrap_or_else(PoisonError::into_inner);
-        let now = self.world.now();
-        let is_suspect = |until: &Instant| now < *until;
-        !addresses.contains_key(&node)
-            || held(&self.peers.suspects).get(&node).is_some_and(is_suspect)
+        !addresses.contains_key(&node) || self.is_suspect(node)
     }
 
     /// All nodes that shards may lie on, but for this one.
@@ -156,5 +158,20 @@ impl Inner {
             (node, reply.ok().map(|(reply, _)| reply))
         });
         futures_util::future::join_all(calls).await
+    }
+}
+
+/// Tries a suspect until it answers, or is none any more: nobody else need find out.
+async fn try_again(world: World, inner: Weak<Inner>, node: NodeId) {
+    loop {
+        world.sleep(TRIED_EVERY).await;
+        let Some(inner) = inner.upgrade().filter(|inner| inner.is_suspect(node)) else { return };
+        let nothing = Request::Find { keys: Vec::new() };
+        if inner.try_ask(node, Class::ShardBackground, &nothing, &[]).await.is_ok() {
+            if held(&inner.peers.suspects).remove(&node) {
+                inner.want_survey_now();
+            }
+            return;
+        }
     }
 }

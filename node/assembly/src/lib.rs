@@ -105,8 +105,8 @@ pub struct Addresses {
 /// The number of a node that founds a cluster and bears none yet.
 const FIRST_NODE: NodeId = NodeId(1);
 
-/// Tells the number of the node that has these data directories, before its world is made: what the
-/// directory says; else the number that joining gives, where `settings.join` is set; else the first.
+/// Tells the number of the node that has these data directories, before its world is made: what
+/// the directory says; else what joining gives, where `settings.join` is set; else the first.
 /// `address` is where other nodes will reach it.
 ///
 /// # Errors

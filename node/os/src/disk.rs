@@ -11,6 +11,8 @@ use std::sync::Arc;
 use node_world::{Disk, Entry, File, OpenMode, Space};
 use rustix::fs::{FlockOperation, flock, statvfs};
 
+use crate::uncached;
+
 /// The file systems of the machine.
 pub(crate) struct RealDisk;
 
@@ -23,6 +25,14 @@ impl File for RealFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn read_uncached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        uncached::read_at(&self.0, buffer, offset)
+    }
+
+    fn write_uncached_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        uncached::write_at(&self.0, bytes, offset)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -13,6 +13,7 @@ mod fetch;
 mod grpc;
 mod listen;
 mod task;
+pub mod uncached;
 mod world;
 
 pub use listen::{ListenError, Listener, listen};

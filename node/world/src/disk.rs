@@ -30,6 +30,21 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`, making the file longer where needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Like [`read_at`](Self::read_at), of bytes that nobody is likely to want again soon: the
+    /// machine need not keep them in memory.
+    ///
+    /// # Errors
+    /// As there.
+    fn read_uncached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_at(buffer, offset)
+    }
+    /// Like [`write_at`](Self::write_at), in the same way.
+    ///
+    /// # Errors
+    /// As there.
+    fn write_uncached_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
     /// The length.
     fn len(&self) -> io::Result<u64>;
     /// Cuts the file or fills it with zeros to this length.

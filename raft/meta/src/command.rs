@@ -3,6 +3,8 @@
 //! A command says what a caller wants, not how rows change: apply judges it against the tables as
 //! they are at its index. It carries no clock and no randomness but its proposal's.
 
+mod settings;
+
 use node_base::{
     ConflictId, DeviceId, Drive, Epoch, FileId, Generation, GroupId, InvitationId, NodeId,
     PartnerId, PermissionSet, Profile, Role, Sha256, ShareId, TenantId, Timestamp, UploadId,
@@ -15,9 +17,11 @@ use crate::table::cluster::Seat;
 use crate::table::device::Preference;
 use crate::table::identity::{Grant, SigningKey};
 use crate::table::item::{ItemId, Parent};
-use crate::table::people::{AdminRole, Principal, ProvisioningSource, Standing, TenantSettings};
+use crate::table::people::{AdminRole, Principal, ProvisioningSource, Standing};
 use crate::table::quota::{LimitType, QuotaTarget};
-use crate::table::share::{ConflictStrategy, ShareKind, ShareSettings};
+use crate::table::share::{ConflictStrategy, ShareKind};
+
+pub use settings::{ShareSettingsChange, TenantSettingsChange};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
@@ -64,7 +68,7 @@ pub enum People {
         tenant: TenantId,
         display_name: Option<String>,
         standing: Option<Standing>,
-        settings: Option<TenantSettings>,
+        settings: Option<TenantSettingsChange>,
     },
     CreateUser(NewUser),
     /// First sight of a subject in a token: makes the user and the personal share, or answers the
@@ -140,14 +144,14 @@ pub enum ShareCommand {
         owner: Principal,
         is_public: bool,
         quota_bytes: Option<u64>,
-        settings: ShareSettings,
+        settings: ShareSettingsChange,
     },
     Update {
         share: ShareId,
         name: Option<String>,
         description: Option<String>,
         is_public: Option<bool>,
-        settings: Option<ShareSettings>,
+        settings: Option<ShareSettingsChange>,
         /// `Some(None)` takes the quota away. For administrators.
         quota_bytes: Option<Option<u64>>,
     },

@@ -8,11 +8,11 @@ use node_base::{Duration, IdSeed, NodeId, PartnerId, Role, ShareId, TenantId, Ti
 use crate::access::Viewer;
 use crate::apply::apply;
 use crate::caller::{Caller, Proposal, Scopes, UserCaller};
-use crate::command::{Command, NewUser, People, ShareCommand, Upkeep};
+use crate::command::{Command, NewUser, People, ShareCommand, ShareSettingsChange, Upkeep};
 use crate::outcome::{Answer, Outcome};
 use crate::table::item::ItemId;
 use crate::table::people::{AdminRole, Principal, ProvisioningSource, Tenants};
-use crate::table::share::{ShareKind, ShareSettings};
+use crate::table::share::ShareKind;
 use crate::table::{self};
 use crate::tables::MemoryTables;
 
@@ -102,7 +102,7 @@ impl Fixture {
             owner: Principal::User(owner),
             is_public: false,
             quota_bytes: None,
-            settings: ShareSettings::default(),
+            settings: ShareSettingsChange::default(),
         };
         match self.run(owner, Command::Share(create)) {
             Ok(Answer::Share(share)) => share,

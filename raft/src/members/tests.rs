@@ -162,8 +162,9 @@ proptest! {
                     members = Members::new(vec![voters], nodes);
                 }
                 Some(ChangeMembers::RemoveNodes(gone)) => {
-                    let nodes = members.nodes().map(|(id, at)| (*id, at.clone()));
-                    let nodes = nodes.filter(|(id, _)| !gone.contains(id)).collect::<BTreeMap<_, _>>();
+                    let nodes = members.nodes().filter(|(id, _)| !gone.contains(id));
+                    let nodes = nodes.map(|(id, at)| (*id, at.clone()));
+                    let nodes: BTreeMap<u64, String> = nodes.collect();
                     members = Members::new(members.get_joint_config().clone(), nodes);
                 }
                 Some(other) => prop_assert!(false, "{:?}", other),

@@ -9,7 +9,6 @@ use api_types::v1::{Item, PageQuery};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use node_base::limits::PAGE_MAX;
 use node_base::{Name, NamePolicy};
-use tokio::sync::mpsc;
 
 use crate::commands::Desk;
 use crate::cutting::{self, SMALL_MAX};
@@ -151,14 +150,11 @@ async fn fetch(engine: &Engine, mut wanted: Wanted) -> Result<(), TransferError>
 }
 
 fn cut(path: &Path) -> std::io::Result<Vec<Chunk>> {
-    // Room for every group of the largest file there can be: nobody takes them meanwhile.
-    let (groups, mut cut) = mpsc::channel(1 << 20);
-    cutting::cut(path, &groups)?;
-    drop(groups);
     let mut chunks = Vec::new();
-    while let Some(group) = cut.blocking_recv() {
-        chunks.extend(group);
-    }
+    cutting::cut(path, |group| {
+        chunks.extend(group.into_iter().map(|(chunk, _)| chunk));
+        true
+    })?;
     Ok(chunks)
 }
 

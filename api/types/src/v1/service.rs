@@ -33,13 +33,12 @@ pub enum CheckStatus {
     Failed,
 }
 
-/// The parts of the node.
+/// The parts of the node that were asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadyChecks {
     pub raft: CheckStatus,
     pub storage: CheckStatus,
     pub identity: CheckStatus,
-    pub search: CheckStatus,
 }
 
 /// The answer of `/ready`; 503 when a check failed.

@@ -8,6 +8,7 @@ use crate::table::audit::OutcomesByAge;
 use crate::table::chunk::{Condemned, Reaped, Spent};
 use crate::table::identity::GrantsByAge;
 use crate::table::item::{Purges, Unverified, Version, Versions};
+use crate::table::people::LeftUsers;
 use crate::table::share::PurgedShares;
 use crate::table::upload::{Dropped, UploadsDue, Writers};
 use crate::table::{self, Table};
@@ -39,6 +40,7 @@ pub fn work_pending(tables: &dyn Reader, now: Timestamp) -> Result<Pending, Tabl
         release: first_key::<Dropped>(tables)?.is_some()
             || first_key::<Purges>(tables)?.is_some()
             || first_key::<PurgedShares>(tables)?.is_some()
+            || first_key::<LeftUsers>(tables)?.is_some()
             || is_spent_pending(tables)?,
         condemned: first_key::<Condemned>(tables)?.map(|key| key.0),
         reaped: first_key::<Reaped>(tables)?.map(|key| key.0),

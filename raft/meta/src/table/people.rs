@@ -23,6 +23,9 @@ tables! {
     Favorites(10, "favorites"): (TenantId, UserId, super::acl::Target) => Timestamp;
     /// The same the other way round.
     FavoredBy(11, "favored_by"): (TenantId, super::acl::Target, UserId) => ();
+    /// Users who were deleted, as long as devices of theirs are known or lists name them. Who
+    /// deletes a user writes a row here; upkeep does the rest.
+    LeftUsers(12, "left_users"): (TenantId, UserId) => ();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,7 +40,8 @@ pub enum ConflictStrategy {
 pub struct ShareSettings {
     pub name_policy: NamePolicy,
     pub conflict_resolution: ConflictStrategy,
-    /// Tighter than the tenant's, never wider.
+    /// This and what follows: tighter than the tenant's, never wider.
+    pub trash_retention_days: Option<u32>,
     pub version_retention_days: Option<u32>,
     pub max_versions: Option<u32>,
 }
@@ -50,6 +51,7 @@ impl Default for ShareSettings {
         Self {
             name_policy: NamePolicy::Portable,
             conflict_resolution: ConflictStrategy::KeepBoth,
+            trash_retention_days: None,
             version_retention_days: None,
             max_versions: None,
         }

@@ -17,56 +17,63 @@ const USER: &str = "bench@example.org";
 
 /// A node of its own with a fresh data directory; ends when dropped.
 pub(crate) struct Node {
+    running: Running,
+    binaries: PathBuf,
+    data: PathBuf,
+    /// How long it took until it was ready.
+    pub(crate) started: Figure,
+    pub(crate) token: String,
+}
+
+/// Its process.
+struct Running {
     child: Child,
     /// Open as long as the node runs: a program whose reader is gone fails when it prints.
-    printed: Option<BufReader<ChildStdout>>,
-    pub(crate) url: String,
-    pub(crate) token: String,
-    client: PathBuf,
+    _printed: BufReader<ChildStdout>,
+    url: String,
 }
 
 impl Node {
     pub(crate) fn start(binaries: &Path, scratch: &Path) -> Result<Self, Failure> {
         let data = scratch.join("node");
-        let server = binaries.join("scaidrived");
-        let any = "127.0.0.1:0";
-        let mut command = Command::new(&server);
-        command
-            .arg("serve")
-            .arg("--json")
-            .arg("--data-dir")
-            .arg(&data)
-            .args(["--listen", any, "--cluster-listen", any, "--metrics-listen", any])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(Failure::io(describe(&command)))?;
-        let printed = child.stdout.take().map(BufReader::new);
-        let mut node = Self {
-            child,
-            printed,
-            url: String::new(),
-            token: String::new(),
-            client: binaries.join("scaidrive"),
-        };
-        let mut line = String::new();
-        if let Some(printed) = &mut node.printed {
-            printed.read_line(&mut line).map_err(Failure::io(describe(&command)))?;
-        }
-        node.url = ready_url(&line).ok_or_else(|| Failure::Answer {
-            from: describe(&command),
-            wanted: "a ready line with its HTTP address",
-            got: line,
-        })?;
-        let mut command = Command::new(&server);
-        command.arg("token").arg("--data-dir").arg(&data);
-        command.args(["--user", USER, "--create"]);
-        node.token = output(&mut command)?.trim().to_owned();
+        let (running, started) = Running::start(&binaries.join("scaidrived"), &data)?;
+        let binaries = binaries.to_owned();
+        let mut node = Self { running, binaries, data, started, token: String::new() };
+        node.token = node.new_token()?;
         Ok(node)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.running.url
+    }
+
+    fn new_token(&self) -> Result<String, Failure> {
+        let mut command = Command::new(self.binaries.join("scaidrived"));
+        command.arg("token").arg("--data-dir").arg(&self.data);
+        command.args(["--user", USER, "--create"]);
+        Ok(output(&mut command)?.trim().to_owned())
+    }
+
+    /// Ends the process at once, without a word to it, and starts it over the same data.
+    pub(crate) fn kill_and_start(&mut self) -> Result<(), Failure> {
+        self.running.end();
+        let server = self.binaries.join("scaidrived");
+        (self.running, self.started) = Running::start(&server, &self.data)?;
+        self.token = self.new_token()?;
+        Ok(())
+    }
+
+    /// Stops it as an operator does, and starts it over the same data.
+    pub(crate) fn stop_and_start(&mut self) -> Result<(), Failure> {
+        let pid = self.running.child.id().to_string();
+        output(Command::new("kill").args(["-TERM", &pid]))?;
+        self.running.child.wait().map_err(Failure::io("waiting for scaidrived"))?;
+        self.kill_and_start()
     }
 
     /// The most memory that the node ever held.
     pub(crate) fn peak_memory(&self) -> Result<Figure, Failure> {
-        let path = PathBuf::from(format!("/proc/{}/status", self.child.id()));
+        let path = PathBuf::from(format!("/proc/{}/status", self.running.child.id()));
         let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
@@ -80,16 +87,50 @@ impl Node {
     /// Someone at a machine of their own: settings and state are in `home`.
     pub(crate) fn client(&self, home: PathBuf) -> Client {
         let settings =
-            vec![("SCAIDRIVE_URL", self.url.clone()), ("SCAIDRIVE_TOKEN", self.token.clone())];
-        Client { program: self.client.clone(), home, settings }
+            vec![("SCAIDRIVE_URL", self.url().to_owned()), ("SCAIDRIVE_TOKEN", self.token.clone())];
+        Client { program: self.binaries.join("scaidrive"), home, settings }
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Its data directory is thrown away; how it stops is the tests' business.
+impl Running {
+    fn start(server: &Path, data: &Path) -> Result<(Self, Figure), Failure> {
+        let any = "127.0.0.1:0";
+        let mut command = Command::new(server);
+        command
+            .arg("serve")
+            .arg("--json")
+            .arg("--data-dir")
+            .arg(data)
+            .args(["--listen", any, "--cluster-listen", any, "--metrics-listen", any])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command.spawn().map_err(Failure::io(describe(&command)))?;
+        let mut line = String::new();
+        let mut printed = BufReader::new(child.stdout.take().expect("it is piped"));
+        let read = printed.read_line(&mut line).map_err(Failure::io(describe(&command)));
+        let started = Figure::Seconds(start.elapsed().as_secs_f64());
+        let mut running = Self { child, _printed: printed, url: String::new() };
+        read?;
+        running.url = ready_url(&line).ok_or_else(|| Failure::Answer {
+            from: describe(&command),
+            wanted: "a ready line with its HTTP address",
+            got: line,
+        })?;
+        Ok((running, started))
+    }
+
+    fn end(&mut self) {
+        // It may have ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its data directory is thrown away; how it stops is the tests' business.
+        self.end();
     }
 }
 

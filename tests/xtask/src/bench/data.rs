@@ -19,6 +19,8 @@ pub(crate) struct Sizes {
     pub(crate) small_files: u64,
     /// Bytes of a small file.
     pub(crate) small: u64,
+    /// Files of a share that holds many.
+    pub(crate) many_files: u64,
 }
 
 impl Sizes {
@@ -29,6 +31,7 @@ impl Sizes {
             edit: 2_000_000 / by,
             small_files: 10_000 / by,
             small: 4096,
+            many_files: 1_000_000 / by,
         }
     }
 }

@@ -32,22 +32,32 @@ impl Connection {
 
     /// The JSON at `path`.
     pub(crate) fn get(&mut self, path: &str) -> Result<Value, Failure> {
+        self.ask("GET", path, "")
+    }
+
+    /// What a JSON body sent to `path` is answered with.
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask("POST", path, &body.to_string())
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+        let (host, token, length) = (&self.host, &self.token, body.len());
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
-            self.host, self.token
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         let answer = self
             .reader
             .get_mut()
             .write_all(request.as_bytes())
             .and_then(|()| read_answer(&mut self.reader))
-            .map_err(Failure::io(format!("GET {path}")))?;
+            .map_err(Failure::io(format!("{method} {path}")))?;
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         match serde_json::from_slice(&answer.body) {
-            Ok(value) if answer.status == 200 => Ok(value),
+            Ok(value) if (200..300).contains(&answer.status) => Ok(value),
             _ => Err(Failure::Answer {
-                from: format!("GET {path}"),
-                wanted: "200 and JSON",
+                from: format!("{method} {path}"),
+                wanted: "success and JSON",
                 got: format!("{} {}", answer.status, body.chars().take(300).collect::<String>()),
             }),
         }

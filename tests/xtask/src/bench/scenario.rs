@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::failure::Failure;
 
 use super::client::{Client, Node};
@@ -16,14 +18,25 @@ pub(crate) struct Bench {
     daemon: Daemon,
     first: Client,
     share: String,
+    binaries: PathBuf,
     scratch: PathBuf,
     sizes: Sizes,
 }
 
 type Scenario = fn(&mut Bench) -> Result<Vec<Row>, Failure>;
 
-pub(crate) const SCENARIOS: [(&str, Scenario); 4] =
-    [("large", large), ("delta", delta), ("small", small), ("requests", requests)];
+pub(crate) const SCENARIOS: [(&str, Scenario); 6] = [
+    ("large", large),
+    ("memory", memory),
+    ("delta", delta),
+    ("small", small),
+    ("listing", listing),
+    ("many", many),
+];
+
+/// What a node may hold in memory while ten large files go up, and just after its start.
+const MEMORY_MAX: Figure = Figure::Bytes(400_000_000);
+const MEMORY_IDLE_MAX: Figure = Figure::Bytes(120_000_000);
 
 /// 4 MB may be sent where rsync, with the file sizes above, sends 2.12 MB.
 const RSYNC_BOUND: f64 = 1.88;
@@ -36,7 +49,8 @@ impl Bench {
         let daemon = Daemon::start(scratch)?;
         let first = node.client(scratch.join("first"));
         let share = first.share()?;
-        Ok(Self { node, daemon, first, share, scratch: scratch.to_owned(), sizes })
+        let (binaries, scratch) = (binaries.to_owned(), scratch.to_owned());
+        Ok(Self { node, daemon, first, share, binaries, scratch, sizes })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -48,13 +62,8 @@ impl Bench {
     }
 }
 
-/// A large file up and down; what the node needs for it in memory.
+/// A large file up and down.
 fn large(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
-    let modest = bench.path("modest.bin");
-    data::file(&modest, bench.sizes.large / 16, 11)?;
-    bench.first.transfer(&["put", text(&modest), &bench.remote("modest.bin")])?;
-    let modest_peak = bench.node.peak_memory()?;
-
     let large = bench.path("large.bin");
     data::file(&large, bench.sizes.large, 12)?;
     let hashing = openssl_sha256(&large)?;
@@ -65,12 +74,34 @@ fn large(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
     Ok(vec![
         Row { name: "upload-large", ours: up.took, yardstick: hashing, against, bound: 3.0 },
         Row { name: "download-large", ours: down.took, yardstick: hashing, against, bound: 2.0 },
+    ])
+}
+
+/// Ten large files up, one after the other: what the node holds in memory meanwhile.
+fn memory(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
+    bench.node.stop_and_start()?;
+    bench.first = bench.node.client(bench.path("first"));
+    let idle = bench.node.peak_memory()?;
+    let file = bench.path("memory.bin");
+    for number in 0..10 {
+        data::file(&file, bench.sizes.large, 100 + number)?;
+        let remote = bench.remote(&format!("memory-{number}.bin"));
+        bench.first.transfer(&["put", text(&file), &remote])?;
+    }
+    Ok(vec![
         Row {
-            name: "node-memory",
+            name: "memory-idle",
+            ours: idle,
+            yardstick: MEMORY_IDLE_MAX,
+            against: "what it may hold after its start",
+            bound: 1.0,
+        },
+        Row {
+            name: "memory-uploading",
             ours: bench.node.peak_memory()?,
-            yardstick: modest_peak,
-            against: "its peak after a file of a sixteenth",
-            bound: 2.0,
+            yardstick: MEMORY_MAX,
+            against: "what it may hold while ten such files go up",
+            bound: 1.0,
         },
     ])
 }
@@ -102,6 +133,7 @@ fn delta(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
 
     let second = bench.node.client(bench.path("second"));
     let mirror = bench.path("mirror");
+    std::fs::create_dir_all(&mirror).map_err(Failure::file(&mirror))?;
     let sync = ["sync", text(&mirror), &there, "--once"];
     second.transfer(&sync)?;
     data::overwrite(&edited, sizes.edited / 3, 1, 24)?;
@@ -160,72 +192,106 @@ fn small(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
     }])
 }
 
-/// Requests whose cost must not grow with what is stored: each against itself over little.
-fn requests(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
-    let mut connection = Connection::open(&bench.node.url, &bench.node.token)?;
-    let latest = format!("/api/v1/sync/changes?share_id={}&cursor=latest", bench.share);
-    let idle_before = connection.poll(&latest)?;
-
+/// A page of a folder in which each file has an entry of its own.
+fn listing(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
     let page = (bench.sizes.small_files / 10).clamp(1, 1_000);
-    let small = bench.listing("page", page, page, 41, &mut connection)?;
-    let large = bench.listing("pages", bench.sizes.small_files, page, 42, &mut connection)?;
-    let idle_after = connection.poll(&latest)?;
+    let small = bench.list_page("page", page, page, 41)?;
+    let large = bench.list_page("pages", bench.sizes.small_files, page, 42)?;
+    Ok(vec![Row {
+        name: "list-page",
+        ours: large,
+        yardstick: small,
+        against: "p99 of the same page where it is the whole folder",
+        bound: 2.0,
+    }])
+}
+
+/// What must not grow with the number of files: asking for changes when there are none, starting.
+fn many(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
+    let connect = |bench: &Bench| Connection::open(bench.node.url(), &bench.node.token);
+    let changes = format!("/api/v1/sync/changes?share_id={}", bench.share);
+    let idle_before = connect(bench)?.poll(&changes)?;
+
+    let (folder, there) = (bench.path("many"), bench.remote("many"));
+    // A folder of more is not copied in one step.
+    let files = bench.sizes.small_files / 2;
+    data::flat_files(&folder, files, 0, 51)?;
+    bench.first.ask(&["mkdir", &there])?;
+    bench.first.transfer(&["sync", text(&folder), &there, "--once"])?;
+    let copy = format!("/api/v1/folders/{}/copy", bench.id(&there)?);
+    let mut connection = connect(bench)?;
+    for number in 1..bench.sizes.many_files / files {
+        let name = format!("many-{number}");
+        let target = json!({ "target_share_id": bench.share, "name": name });
+        connection.post(&copy, &target)?;
+    }
+    let idle_after = connection.poll(&changes)?;
+
+    let empty = Node::start(&bench.binaries, &bench.path("empty"))?.started;
+    bench.node.stop_and_start()?;
+    let stopped = bench.node.started;
+    bench.node.kill_and_start()?;
+    let killed = bench.node.started;
+    bench.first = bench.node.client(bench.path("first"));
+    let against = "the start of an empty node";
     Ok(vec![
-        Row {
-            name: "list-page",
-            ours: large,
-            yardstick: small,
-            against: "p99 of the same page where it is the whole folder",
-            bound: 2.0,
-        },
         Row {
             name: "poll-idle",
             ours: idle_after,
             yardstick: idle_before,
             against: "p99 of the same before the files came",
-            bound: 2.0,
+            bound: 3.0,
         },
+        Row { name: "start-many-files", ours: stopped, yardstick: empty, against, bound: 2.5 },
+        Row { name: "start-after-kill", ours: killed, yardstick: empty, against, bound: 2.5 },
     ])
 }
 
 impl Bench {
-    /// The p99 of listing the last page of a folder of `files`.
-    fn listing(
-        &self,
-        name: &str,
-        files: u64,
-        page: u64,
-        seed: u64,
-        connection: &mut Connection,
-    ) -> Result<Figure, Failure> {
-        let folder = self.path(name);
-        data::flat_files(&folder, files, 16, seed)?;
-        let there = self.remote(name);
-        self.first.ask(&["mkdir", &there])?;
-        self.first.transfer(&["sync", text(&folder), &there, "--once"])?;
-        let answer = self.first.ask(&["stat", &there])?;
-        let id = answer["id"].as_str().ok_or_else(|| Failure::Answer {
+    /// The id of what is at a path.
+    fn id(&self, there: &str) -> Result<String, Failure> {
+        let answer = self.first.ask(&["stat", there])?;
+        answer["id"].as_str().map(str::to_owned).ok_or_else(|| Failure::Answer {
             from: format!("stat {there}"),
             wanted: "an id",
             got: answer.to_string(),
-        })?;
-        let offset = files - page;
-        let path = format!("/api/v1/folders/{id}/children?limit={page}&offset={offset}");
-        connection.p99(&path, REQUESTS)
+        })
+    }
+
+    /// The p99 of listing the last page of a folder of `files`, each with an entry of its own.
+    fn list_page(&self, name: &str, files: u64, page: u64, seed: u64) -> Result<Figure, Failure> {
+        let (folder, there) = (self.path(name), self.remote(name));
+        data::flat_files(&folder, files, 16, seed)?;
+        self.first.ask(&["mkdir", &there])?;
+        self.first.transfer(&["sync", text(&folder), &there, "--once"])?;
+        let mut connection = Connection::open(self.node.url(), &self.node.token)?;
+        let children = format!("/api/v1/folders/{}/children?limit={page}", self.id(&there)?);
+        let entry = json!({
+            "principal_type": "everyone", "ace_type": "allow", "permissions": ["READ"],
+        });
+        for from in (0..files).step_by(page.try_into().unwrap_or(usize::MAX)) {
+            let listed = connection.get(&format!("{children}&offset={from}"))?;
+            for file in listed["items"].as_array().into_iter().flatten() {
+                let id = file["id"].as_str().unwrap_or_default();
+                connection.post(&format!("/api/v1/permissions/acl/file/{id}"), &entry)?;
+            }
+        }
+        connection.p99(&format!("{children}&offset={}", files - page), REQUESTS)
     }
 }
 
 impl Connection {
-    /// The p99 of asking for changes after a cursor behind which there are none.
-    fn poll(&mut self, latest: &str) -> Result<Figure, Failure> {
-        let answer = self.get(latest)?;
+    /// The p99 of asking a stream for changes after a cursor behind which there are none.
+    fn poll(&mut self, changes: &str) -> Result<Figure, Failure> {
+        let latest = format!("{changes}&cursor=latest");
+        let answer = self.get(&latest)?;
         let cursor = answer["cursor"].as_str().ok_or_else(|| Failure::Answer {
-            from: latest.to_owned(),
+            from: latest.clone(),
             wanted: "a cursor",
             got: answer.to_string(),
         })?;
         let escaped: String = cursor.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        self.p99(&format!("/api/v1/sync/changes?cursor={escaped}"), REQUESTS)
+        self.p99(&format!("{changes}&cursor={escaped}"), REQUESTS)
     }
 }
 

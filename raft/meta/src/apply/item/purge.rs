@@ -20,7 +20,8 @@ use crate::table::acl::Target;
 use crate::table::change::Turns;
 use crate::table::item::{Extents, Item, ItemId, ItemState, Items, Purges, TrashByAge};
 use crate::table::people::Tenants;
-use crate::tables::TableError;
+use crate::table::share::Shares;
+use crate::tables::{Reader, TableError};
 
 /// Versions of a file that are removed with the command that removes the file.
 const AT_ONCE_MAX: usize = 64;
@@ -69,14 +70,25 @@ pub(crate) fn doom(
     Ok(table::put::<Purges>(step.tables, &(tenant, id), &())?)
 }
 
-/// Marks for removal what has been in the trash longer than the tenant keeps it, at most `limit`
-/// items; answers how many.
+/// How long a share keeps what is in its trash: as its tenant says, or shorter.
+fn trash_kept(
+    tables: &dyn Reader,
+    tenant: TenantId,
+    share: ShareId,
+) -> Result<Duration, TableError> {
+    let row = table::get::<Tenants>(tables, &(tenant,))?;
+    let row = row.ok_or(TableError::Invariant("a share's tenant is not there"))?;
+    let own = table::get::<Shares>(tables, &(tenant, share))?;
+    let own = own.and_then(|share| share.settings.trash_retention_days);
+    let days = own.into_iter().fold(row.settings.trash_retention_days, u32::min);
+    Ok(Duration::from_secs(u64::from(days) * 24 * 3600))
+}
+
+/// Marks for removal what has been in the trash longer than it is kept, at most `limit` items;
+/// answers how many.
 pub(crate) fn expire_trash(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
     sweep(step, Sweep::Trash, limit, |step, (tenant, share), limit| {
-        let row = table::get::<Tenants>(step.reader(), &(tenant,))?;
-        let row = row.ok_or(TableError::Invariant("a share's tenant is not there"))?;
-        let days = u64::from(row.settings.trash_retention_days);
-        let kept = Duration::from_secs(days * 24 * 3600);
+        let kept = trash_kept(step.reader(), tenant, share)?;
         let (now, mut old) = (step.now, Vec::new());
         table::scan::<TrashByAge>(step.reader(), &(tenant, share), &mut |key, ()| {
             if now.since(key.2) <= kept || old.len() >= limit as usize {

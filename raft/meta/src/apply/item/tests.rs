@@ -3,8 +3,8 @@
 use node_base::{Duration, FileId, FolderId, NamePolicy, PermissionSet};
 
 use crate::command::{
-    BatchFile, BatchTarget, Command, FileDestination, ItemCommand, NewChunk, NewContent,
-    PermissionCommand, Place, ShareCommand, Upkeep,
+    BatchFile, BatchTarget, Command, FileDestination, ItemCommand, NewChunk, NewContent, People,
+    PermissionCommand, Place, ShareCommand, ShareSettingsChange, TenantSettingsChange, Upkeep,
 };
 use crate::outcome::{Answer, BatchStatus, Invalid, Outcome, Refusal};
 use crate::query::feed::tests::Tree;
@@ -12,7 +12,6 @@ use crate::table;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::item::{Body, Item, ItemId, ItemState, Items};
 use crate::table::quota::{QuotaTarget, Usage, Usages};
-use crate::table::share::ShareSettings;
 
 fn row(tree: &Tree, id: ItemId) -> Option<Item> {
     table::get::<Items>(&tree.fixture.tables, &(tree.fixture.tenant, id)).expect("memory")
@@ -254,12 +253,63 @@ fn what_is_in_the_trash_too_long_is_removed() {
     assert_eq!(usage(&tree), Usage::default());
 }
 
+/// A share that keeps its trash for a shorter time loses it earlier, and its tenant's being tighter
+/// still counts.
+#[test]
+fn a_share_keeps_its_trash_as_long_as_it_says_or_its_tenant() {
+    let mut tree = Tree::new();
+    let (ann, root) = (tree.fixture.ann, tree.fixture.root);
+    let set = |share, days| {
+        let (name, description, is_public, quota_bytes) = (None, None, None, None);
+        let settings =
+            Some(ShareSettingsChange { trash_retention_days: Some(days), ..Default::default() });
+        Command::Share(ShareCommand::Update {
+            share,
+            name,
+            description,
+            is_public,
+            settings,
+            quota_bytes,
+        })
+    };
+    let delete = |tree: &mut Tree, name: &str| {
+        let folder = tree.folder(None, name);
+        act(tree, ItemCommand::Delete { item: ItemId::Folder(folder) }).expect("deleted");
+    };
+    let left_after = |tree: &mut Tree, days: u64| {
+        tree.fixture.pass(Duration::from_secs(days * 24 * 3600 + 1));
+        tree.fixture.run_node(Command::Upkeep(Upkeep::Expire { limit: 10 })).expect("expired");
+        tree.fixture.run_node(Command::Upkeep(Upkeep::Release { limit: 10 })).expect("released");
+        tree.check();
+        tree.items().len()
+    };
+    let share = tree.fixture.share;
+    let wider = tree.fixture.run(ann, set(share, Some(31)));
+    assert!(matches!(wider, Err(Refusal::Invalid { .. })));
+    tree.fixture.run(ann, set(share, Some(7))).expect("ann may");
+    delete(&mut tree, "a");
+    assert_eq!([left_after(&mut tree, 6), left_after(&mut tree, 1)], [1, 0]);
+    let settings =
+        Some(TenantSettingsChange { trash_retention_days: Some(2), ..Default::default() });
+    let (tenant, display_name, standing) = (tree.fixture.tenant, None, None);
+    let tighter = People::UpdateTenant { tenant, display_name, standing, settings };
+    tree.fixture.run(root, Command::People(tighter)).expect("root may");
+    delete(&mut tree, "b");
+    assert_eq!([left_after(&mut tree, 1), left_after(&mut tree, 1)], [1, 0]);
+    tree.fixture.run(ann, set(share, None)).expect("ann may");
+    delete(&mut tree, "c");
+    assert_eq!([left_after(&mut tree, 1), left_after(&mut tree, 1)], [1, 0]);
+}
+
 #[test]
 fn names_given_under_one_policy_meet_those_given_under_the_other() {
     let mut tree = Tree::new();
     let share = tree.fixture.share;
     let set = |tree: &mut Tree, name_policy| {
-        let settings = Some(ShareSettings { name_policy, ..ShareSettings::default() });
+        let settings = Some(ShareSettingsChange {
+            name_policy: Some(name_policy),
+            ..ShareSettingsChange::default()
+        });
         let (name, description, is_public, quota_bytes) = (None, None, None, None);
         let update =
             ShareCommand::Update { share, name, description, is_public, settings, quota_bytes };

@@ -81,6 +81,8 @@ fn a_token_lets_in_as_often_as_it_says_and_the_same_node_as_often_as_it_asks() {
     start(&mut fixture, 1);
     token(&mut fixture, b"t", 2);
     assert_eq!(ask(&mut fixture, 11, b"forged", None), Err(JoinRefusal::UnknownToken));
+    let founders = ask(&mut fixture, 0, b"forged", None);
+    assert_eq!(founders, Err(JoinRefusal::UnknownToken), "nobody is taken for the founder");
     assert_eq!(ask(&mut fixture, 11, b"t", None), Ok(NodeId(2)));
     assert_eq!(ask(&mut fixture, 11, b"t", None), Ok(NodeId(2)));
     assert_eq!(ask(&mut fixture, 12, b"t", Some(9)), Ok(NodeId(9)));

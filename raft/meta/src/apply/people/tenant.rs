@@ -7,6 +7,7 @@ use crate::access;
 use crate::apply::audit::{self, Draft};
 use crate::apply::{Step, Stop};
 use crate::caller::Caller;
+use crate::command::TenantSettingsChange;
 use crate::outcome::{Answer, Noun, Refusal};
 use crate::table::audit::Category;
 use crate::table::people::{Partner, Partners, Standing, Tenant, TenantSettings, Tenants};
@@ -127,7 +128,7 @@ pub(super) fn update_tenant(
     tenant: TenantId,
     display_name: Option<&str>,
     standing: Option<Standing>,
-    settings: Option<&TenantSettings>,
+    settings: Option<&TenantSettingsChange>,
 ) -> Result<Answer, Stop> {
     let row = table::get::<Tenants>(step.reader(), &(tenant,))?;
     let mut row = row.ok_or(Refusal::NotFound(Noun::Tenant))?;
@@ -146,9 +147,9 @@ pub(super) fn update_tenant(
         field::display_name("display_name", display_name)?;
         display_name.clone_into(&mut row.display_name);
     }
-    if let Some(settings) = settings {
-        check_settings(settings)?;
-        row.settings = settings.clone();
+    if let Some(change) = settings {
+        row.settings = change.of(&row.settings);
+        check_settings(&row.settings)?;
     }
     row.standing = standing.unwrap_or(row.standing);
     table::put::<Tenants>(step.tables, &(tenant,), &row)?;

@@ -3,14 +3,14 @@
 use node_base::{Duration, UserId};
 
 use crate::caller::{Caller, Scopes};
-use crate::command::{Command, NewUser, People};
+use crate::command::{Command, NewUser, People, TenantSettingsChange};
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Noun, Outcome, Refusal};
 use crate::query;
 use crate::query::people::UserFilter;
 use crate::table::acl::Target;
 use crate::table::people::{
-    AdminRole, Principal, ProvisioningSource, Standing, TenantSettings, UserStatus,
+    AdminRole, DedupScope, Principal, ProvisioningSource, Standing, Tenants, UserStatus,
 };
 use crate::table::share::{PrincipalShares, ShareKind};
 use crate::table::{self};
@@ -172,15 +172,37 @@ fn a_suspended_tenant_is_silent() {
         standing,
         settings,
     };
-    let settings = TenantSettings { trash_retention_days: 7, ..TenantSettings::default() };
-    assert!(run(&mut fixture, root, set(None, Some(settings))).is_ok());
-    let broken = TenantSettings { max_versions: Some(0), ..TenantSettings::default() };
+    let broken = TenantSettingsChange { max_versions: Some(Some(0)), ..Default::default() };
     let outcome = run(&mut fixture, root, set(None, Some(broken)));
     assert!(matches!(outcome, Err(Refusal::Invalid { .. })));
     let suspend = set(Some(Standing::Suspended), None);
     assert_eq!(run(&mut fixture, root, suspend.clone()), Err(Refusal::RoleMissing));
     assert!(run_node(&mut fixture, suspend).is_ok());
     assert_eq!(run(&mut fixture, root, set(None, None)), Err(Refusal::Suspended));
+}
+
+/// Two administrators who saw the same settings change different ones: neither is lost.
+#[test]
+fn settings_that_are_not_named_stay_as_they_are() {
+    let mut fixture = Fixture::new();
+    let (tenant, root) = (fixture.tenant, fixture.root);
+    let mut set = |change| {
+        let (display_name, standing, settings) = (None, None, Some(change));
+        let update = People::UpdateTenant { tenant, display_name, standing, settings };
+        run(&mut fixture, root, update).expect("root may");
+        let row = table::get::<Tenants>(&fixture.tables, &(tenant,)).expect("memory");
+        let settings = row.expect("it is there").settings;
+        (settings.trash_retention_days, settings.max_versions, settings.dedup_scope)
+    };
+    let nothing = TenantSettingsChange::default;
+    let days = TenantSettingsChange { trash_retention_days: Some(7), ..nothing() };
+    assert_eq!(set(days), (7, None, DedupScope::Share));
+    let versions = TenantSettingsChange { max_versions: Some(Some(3)), ..nothing() };
+    assert_eq!(set(versions), (7, Some(3), DedupScope::Share));
+    let scope = TenantSettingsChange { dedup_scope: Some(DedupScope::Tenant), ..nothing() };
+    assert_eq!(set(scope), (7, Some(3), DedupScope::Tenant));
+    let clear = TenantSettingsChange { max_versions: Some(None), ..nothing() };
+    assert_eq!(set(clear), (7, None, DedupScope::Tenant));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::table::acl::Target;
 use crate::table::audit::Category;
 use crate::table::identity::{Password, Passwords};
 use crate::table::people::{
-    AdminRole, FavoredBy, Favorites, Principal, ProvisioningSource, Tenants, User, UserGroups,
-    UserStatus, Users, UsersByEmail, UsersBySubject,
+    AdminRole, FavoredBy, Favorites, LeftUsers, Principal, ProvisioningSource, Tenants, User,
+    UserGroups, UserStatus, Users, UsersByEmail, UsersBySubject,
 };
 use crate::table::share::PrincipalShares;
 use crate::table::{self};
@@ -304,7 +304,8 @@ fn require_other(step: &Step<'_>, user: UserId) -> Result<(), Refusal> {
 }
 
 /// The row stays, so that what the user made still has a maker. The address is free again; the
-/// subject is not, so that a token of the deleted user does not make a new one.
+/// subject is not, so that a token of the deleted user does not make a new one. Devices and what
+/// lists say of the user may be many: they go with upkeep.
 pub(super) fn delete(step: &mut Step<'_>, user: UserId) -> Result<Answer, Stop> {
     let (tenant, mut row) = load_for_admin(step, user)?;
     require_other(step, user)?;
@@ -320,6 +321,7 @@ pub(super) fn delete(step: &mut Step<'_>, user: UserId) -> Result<Answer, Stop> 
     for ((_, _, target), _) in table::all::<Favorites>(step.reader(), &(tenant, user))? {
         drop_favorite(step, tenant, user, target)?;
     }
+    table::put::<LeftUsers>(step.tables, &(tenant, user), &())?;
     row.status = UserStatus::Deleted;
     row.admin_role = None;
     row.revision = step.index;

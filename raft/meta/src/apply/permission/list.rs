@@ -82,6 +82,21 @@ pub(super) fn save(
     mark_child(step, tenant, *id, &item)
 }
 
+/// Takes somebody who is no more out of a list. Nobody else's rights change by that, so nobody is
+/// told.
+pub(crate) fn drop_trustee(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    target: Target,
+    trustee: Trustee,
+) -> Result<(), TableError> {
+    // What is being removed for good takes its list with it.
+    let Some(chain) = Chain::of_target(step.reader(), tenant, target)? else { return Ok(()) };
+    let mut rights = rights(step.reader(), tenant, &chain)?;
+    rights.entries.retain(|entry| entry.trustee != trustee);
+    save(step, tenant, &chain, rights)
+}
+
 /// Keeps the rows by name in step with a list.
 fn name(
     step: &mut Step<'_>,

@@ -28,7 +28,9 @@ use crate::tables::Reader;
 
 #[cfg(test)]
 pub(crate) use copy::{adopt, reaching};
-pub(crate) use list::{forget, given, membership_before, name_public, tell, tell_grouping};
+pub(crate) use list::{
+    drop_trustee, forget, given, membership_before, name_public, tell, tell_grouping,
+};
 
 use list::{Rights, rights, save};
 

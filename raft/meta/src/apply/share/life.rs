@@ -7,6 +7,7 @@ use crate::access;
 use crate::apply::people::field;
 use crate::apply::{Step, Stop, permission, quota};
 use crate::caller::Scope;
+use crate::command::ShareSettingsChange;
 use crate::outcome::{Answer, Invalid, Refusal};
 use crate::table::acl::Target;
 use crate::table::change::ChangeKind;
@@ -28,7 +29,7 @@ pub(super) struct NewShare<'a> {
     pub(super) owner: Principal,
     pub(super) is_public: bool,
     pub(super) quota_bytes: Option<u64>,
-    pub(super) settings: &'a ShareSettings,
+    pub(super) settings: &'a ShareSettingsChange,
 }
 
 pub(super) fn create(step: &mut Step<'_>, new: &NewShare<'_>) -> Result<Answer, Stop> {
@@ -108,7 +109,7 @@ pub(crate) fn make_personal(
         owner: Principal::User(user),
         is_public: false,
         quota_bytes,
-        settings: &ShareSettings::default(),
+        settings: &ShareSettingsChange::default(),
     };
     make(step, tenant, user, &new, quota_bytes)
 }
@@ -132,7 +133,7 @@ fn make(
         is_public: new.is_public,
         trashed: None,
         purging: false,
-        settings: new.settings.clone(),
+        settings: new.settings.of(&ShareSettings::default()),
         created_by,
         created_at: step.now,
         modified_at: step.now,
@@ -151,15 +152,24 @@ fn make(
     Ok(share)
 }
 
-/// A share may keep less than its tenant, never more.
-fn check_settings(step: &Step<'_>, tenant: TenantId, settings: &ShareSettings) -> Result<(), Stop> {
+/// A share may keep less than its tenant, never more. What it was given before the tenant became
+/// tighter may stay: the tighter of both counts.
+fn check_settings(
+    step: &Step<'_>,
+    tenant: TenantId,
+    change: &ShareSettingsChange,
+) -> Result<(), Stop> {
     let row = table::get::<Tenants>(step.reader(), &(tenant,))?;
     let tenant = row.ok_or(TableError::Invariant("a share's tenant is not there"))?.settings;
-    if let Some(days) = settings.version_retention_days {
-        let most = u64::from(tenant.version_retention_days);
-        field::within("version_retention_days", u64::from(days), 0, most)?;
+    for (name, days, most) in [
+        ("trash_retention_days", change.trash_retention_days, tenant.trash_retention_days),
+        ("version_retention_days", change.version_retention_days, tenant.version_retention_days),
+    ] {
+        if let Some(days) = days.flatten() {
+            field::within(name, u64::from(days), 0, u64::from(most))?;
+        }
     }
-    if let Some(versions) = settings.max_versions {
+    if let Some(versions) = change.max_versions.flatten() {
         let most = u64::from(tenant.max_versions.unwrap_or(u32::MAX));
         field::within("max_versions", u64::from(versions), 1, most)?;
     }
@@ -171,7 +181,7 @@ pub(super) struct Update<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) description: Option<&'a str>,
     pub(super) is_public: Option<bool>,
-    pub(super) settings: Option<&'a ShareSettings>,
+    pub(super) settings: Option<&'a ShareSettingsChange>,
     pub(super) quota_bytes: Option<Option<u64>>,
 }
 
@@ -197,9 +207,9 @@ pub(super) fn update(
         field::description("description", description)?;
         description.clone_into(&mut row.description);
     }
-    if let Some(settings) = update.settings {
-        check_settings(step, tenant, settings)?;
-        row.settings = settings.clone();
+    if let Some(change) = update.settings {
+        check_settings(step, tenant, change)?;
+        row.settings = change.of(&row.settings);
     }
     row.is_public = update.is_public.unwrap_or(was_public);
     (row.modified_at, row.revision) = (step.now, step.index);

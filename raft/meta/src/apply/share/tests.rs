@@ -2,13 +2,16 @@
 
 use node_base::{Duration, Role, ShareId, UserId};
 
-use crate::command::{Command, ItemCommand, People, PermissionCommand, Place, ShareCommand};
+use crate::command::{
+    Command, ItemCommand, People, PermissionCommand, Place, ShareCommand, ShareSettingsChange,
+    TenantSettingsChange,
+};
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Expired, Noun, Outcome, Refusal};
 use crate::query;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::people::Principal;
-use crate::table::share::{Members, PrincipalShares, ShareKind, ShareSettings};
+use crate::table::share::{Members, PrincipalShares, ShareKind, Shares};
 use crate::table::{self};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -25,7 +28,7 @@ fn create(kind: ShareKind, owner: UserId) -> ShareCommand {
         owner: Principal::User(owner),
         is_public: false,
         quota_bytes: None,
-        settings: ShareSettings::default(),
+        settings: ShareSettingsChange::default(),
     }
 }
 
@@ -228,4 +231,46 @@ fn what_is_shared_below_a_closed_root_is_found() {
     let favorite = People::SetFavorite { target: Target::Share(share), favorite: true };
     let outcome = fixture.run(cleo, Command::People(favorite));
     assert_eq!(outcome, Err(Refusal::NotFound(Noun::Share)));
+}
+
+/// Two who saw the same settings change different ones: neither is lost. What the tenant has become
+/// tighter than does not stand in the way of another change.
+#[test]
+fn settings_that_are_not_named_stay_as_they_are() {
+    let mut fixture = Fixture::new();
+    let (ann, root, tenant, share) = (fixture.ann, fixture.root, fixture.tenant, fixture.share);
+    let set = |fixture: &mut Fixture, change| {
+        let update = match update(share, false) {
+            ShareCommand::Update { share, name, description, is_public, quota_bytes, .. } => {
+                let settings = Some(change);
+                ShareCommand::Update { share, name, description, is_public, settings, quota_bytes }
+            }
+            other => other,
+        };
+        run(fixture, ann, update)
+    };
+    let nothing = ShareSettingsChange::default;
+    let days = |days| ShareSettingsChange { version_retention_days: Some(days), ..nothing() };
+    let versions = |most| ShareSettingsChange { max_versions: Some(most), ..nothing() };
+    let kept = |fixture: &Fixture| {
+        let row = table::get::<Shares>(&fixture.tables, &(tenant, share)).expect("memory");
+        let settings = row.expect("it is there").settings;
+        (settings.version_retention_days, settings.max_versions)
+    };
+    for (change, expected) in [
+        (days(Some(300)), (Some(300), None)),
+        (versions(Some(5)), (Some(300), Some(5))),
+        (days(None), (None, Some(5))),
+        (days(Some(200)), (Some(200), Some(5))),
+    ] {
+        set(&mut fixture, change).expect("ann may");
+        assert_eq!(kept(&fixture), expected);
+    }
+    let tighter = TenantSettingsChange { version_retention_days: Some(100), ..Default::default() };
+    let (display_name, standing, settings) = (None, None, Some(tighter));
+    let tenant = People::UpdateTenant { tenant, display_name, standing, settings };
+    fixture.run(root, Command::People(tenant)).expect("root may");
+    assert!(matches!(set(&mut fixture, days(Some(200))), Err(Refusal::Invalid { .. })));
+    set(&mut fixture, versions(None)).expect("ann may");
+    assert_eq!(kept(&fixture), (Some(200), None));
 }

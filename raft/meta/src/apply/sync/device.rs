@@ -70,15 +70,41 @@ pub(super) fn register(
 pub(super) fn remove(step: &mut Step<'_>, device: &DeviceId) -> Result<Answer, Stop> {
     let (tenant, user) = step.who()?;
     own(step, (tenant, user), device)?;
-    let key = (tenant, user, device.clone());
-    let cursors = table::all::<DeviceCursors>(step.reader(), &key)?;
-    let preferences = table::all::<Preferences>(step.reader(), &key)?;
+    forget_device(step, &(tenant, user, device.clone()))?;
+    Ok(Answer::Done)
+}
+
+/// Answers how many cursors and preferences went with the device.
+fn forget_device(
+    step: &mut Step<'_>,
+    key: &(TenantId, UserId, DeviceId),
+) -> Result<usize, TableError> {
+    let (tenant, user, device) = key;
+    let cursors = table::all::<DeviceCursors>(step.reader(), key)?;
+    let preferences = table::all::<Preferences>(step.reader(), key)?;
+    let count = cursors.len() + preferences.len();
     let keys = cursors.into_iter().map(|(key, _)| key);
     for (.., share) in keys.chain(preferences.into_iter().map(|(key, _)| key)) {
-        forget(step, (tenant, share, user, device.clone()))?;
+        forget(step, (*tenant, share, *user, device.clone()))?;
     }
-    table::delete::<Devices>(step.tables, &key)?;
-    Ok(Answer::Done)
+    table::delete::<Devices>(step.tables, key)?;
+    Ok(count)
+}
+
+/// Forgets devices of a user, each as a whole, until `limit` rows were touched; answers how many.
+pub(crate) fn forget_user(
+    step: &mut Step<'_>,
+    who: (TenantId, UserId),
+    limit: usize,
+) -> Result<usize, TableError> {
+    let mut worked = 0;
+    for device in table::some::<Devices>(step.reader(), &who, limit)? {
+        if worked >= limit {
+            break;
+        }
+        worked += 1 + forget_device(step, &device)?;
+    }
+    Ok(worked)
 }
 
 /// A device's cursor and preference of a share.

@@ -6,7 +6,7 @@ mod device;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::forget_share;
+pub(crate) use device::{forget_share, forget_user};
 
 use super::{Step, Stop};
 use crate::command::SyncCommand;

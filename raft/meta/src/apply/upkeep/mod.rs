@@ -10,6 +10,7 @@ mod release;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use super::{Step, Stop, cluster};
 use crate::caller::Caller;

@@ -1,11 +1,11 @@
-//! Taking apart what nobody holds any more: purged items and shares, and dropped manifests page by
-//! page.
+//! Taking apart what nobody holds any more: purged items and shares, what is known of deleted
+//! users, and dropped manifests page by page.
 
 use std::ops::ControlFlow;
 
 use node_base::{Generation, Sha256, TenantId, UploadId};
 
-use super::{count, shares};
+use super::{count, shares, users};
 use crate::apply::{Step, Stop, content, item};
 use crate::table::chunk::Spent;
 use crate::table::item::{ManifestPage, ManifestPages, Manifests};
@@ -17,6 +17,7 @@ use crate::tables::{Reader, TableError};
 pub(super) fn run(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
     let mut worked = item::release_purges(step, limit)?;
     worked += shares::release(step, limit.saturating_sub(worked))?;
+    worked += users::release(step, limit.saturating_sub(worked))?;
     worked += manifests(step, limit.saturating_sub(worked))?;
     worked += spent(step, limit.saturating_sub(worked))?;
     Ok(worked)

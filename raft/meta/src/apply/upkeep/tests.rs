@@ -15,10 +15,10 @@ use crate::outcome::{Answer, Outcome, Refusal};
 use crate::query::chunk::{self, Standing};
 use crate::query::{audit, quota, upkeep};
 use crate::table;
-use crate::table::acl::{AppliesTo, Effect, Named, Target, Trustee};
+use crate::table::acl::{AppliesTo, Effect, Lists, Named, Target, Trustee};
 use crate::table::audit::{Events, Outcomes, OutcomesByAge};
 use crate::table::chunk::{Chunks, Reaped};
-use crate::table::device::{DeviceCursors, Preference, Preferences, ShareDevices};
+use crate::table::device::{DeviceCursors, Devices, Preference, Preferences, ShareDevices};
 use crate::table::identity::{Grant, GrantKind, Grants, GrantsByAge};
 use crate::table::item::{Body, Checksum, ItemId, Items, Unverified, Versions};
 use crate::table::people::{FavoredBy, Favorites};
@@ -369,4 +369,66 @@ fn what_is_said_of_shares_goes_with_its_device_and_its_user() {
     let delete = People::DeleteUser { user: bob };
     story.fixture.run(root, Command::People(delete)).expect("root may");
     assert_eq!(story.mentions(), [2, 2, 1, 0, 0, 0]);
+    story.check();
+}
+
+/// Cleo is named in lists, one of them in a share that goes for good; Bob in one, and his device
+/// follows the share. Both are deleted.
+#[test]
+fn a_deleted_user_leaves_no_device_and_is_named_nowhere() {
+    let mut story = Story::new();
+    let (ann, bob, cleo, root) =
+        (story.fixture.ann, story.fixture.bob, story.fixture.cleo, story.fixture.root);
+    let place = Place { share: story.fixture.share, parent: None };
+    let gone = Place { share: story.fixture.project(ann, "Gone"), parent: None };
+    let [kept, trashed, purged, away] = [place, place, place, gone].map(|place| {
+        let name = story.fixture.index.to_string();
+        let make = Command::Item(ItemCommand::CreateFolder { place, name });
+        let Ok(Answer::Item(view)) = story.fixture.run(ann, make) else { panic!("ann may") };
+        view.id
+    });
+    story.dwell_on(kept);
+    let entry = |target, user| PermissionCommand::AddEntry {
+        target,
+        trustee: Trustee::User(user),
+        effect: Effect::Deny,
+        permissions: PermissionSet::READ,
+        applies_to: AppliesTo::ThisAndChildren,
+    };
+    for command in [
+        entry(Target::Item(kept), bob),
+        entry(Target::Item(trashed), cleo),
+        entry(Target::Item(purged), cleo),
+        entry(Target::Item(away), cleo),
+        entry(Target::Share(place.share), cleo),
+    ] {
+        story.fixture.run(ann, Command::Permission(command)).expect("ann may");
+    }
+    for command in [ItemCommand::Delete { item: trashed }, ItemCommand::Purge { item: purged }] {
+        story.fixture.run(ann, Command::Item(command)).expect("ann may");
+    }
+    let share = gone.share;
+    for command in [ShareCommand::Delete { share }, ShareCommand::Purge { share }] {
+        story.fixture.run(ann, Command::Share(command)).expect("ann owns it");
+    }
+    assert_eq!(story.mentions(), [4, 4, 6, 1, 1, 1]);
+    for user in [cleo, bob] {
+        story.fixture.run(root, Command::People(People::DeleteUser { user })).expect("root may");
+    }
+    story.check();
+    assert!(story.pending().release);
+    let mut steps = 0;
+    while story.pending().release {
+        assert!(story.upkeep(Upkeep::Release { limit: 10 }) <= 12);
+        story.check();
+        steps += 1;
+        assert!(steps < 20, "it ends");
+    }
+    assert_eq!(story.mentions(), [2, 2, 0, 0, 0, 0]);
+    let (tables, tenant) = (&story.fixture.tables, story.fixture.tenant);
+    assert_eq!(table::all::<Devices>(tables, &(tenant,)).expect("memory"), []);
+    assert_eq!(table::all::<Lists>(tables, &(tenant,)).expect("memory"), []);
+    // Who is not told of a list of its own is not looked at closer either.
+    let item = table::get::<Items>(tables, &(tenant, kept)).expect("memory").expect("it is there");
+    assert!(!item.has_own_entries);
 }

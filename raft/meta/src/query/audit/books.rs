@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use node_base::{ConflictId, FileId, Generation, Sha256, ShareId, UploadId};
+use node_base::{ConflictId, DeviceId, FileId, Generation, Sha256, ShareId, UploadId, UserId};
 
+use crate::table::acl::{Target, Trustee};
 use crate::table::item::{ItemId, Parent};
 use crate::table::people::Principal;
 use crate::table::quota::{QuotaTarget, Usage};
@@ -45,6 +46,12 @@ pub enum Subject {
     /// A deleted item in the trash of its share.
     Trash(ShareId, ItemId),
     PrincipalShare(Principal, ShareId),
+    /// A list, or a share's being public, by whom it names.
+    Named(Trustee, Target),
+    /// A device that has a cursor or a preference of a share.
+    ShareDevice(ShareId, UserId, DeviceId),
+    /// A device whose user is not there any more.
+    Device(UserId, DeviceId),
     Usage(QuotaTarget, Counter),
 }
 

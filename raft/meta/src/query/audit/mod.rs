@@ -7,6 +7,7 @@
 
 mod books;
 mod bytes;
+mod people;
 mod trees;
 
 use node_base::TenantId;
@@ -22,6 +23,8 @@ pub fn recount(tables: &dyn Reader, tenant: TenantId) -> Result<Vec<Drift>, Tabl
     bytes::manifests(tables, tenant, &mut books)?;
     trees::contents(tables, tenant, &mut books)?;
     trees::indexes(tables, tenant, &mut books)?;
+    people::named(tables, tenant, &mut books)?;
+    people::devices(tables, tenant, &mut books)?;
     bytes::chunks(tables, tenant, &mut books)?;
     trees::usages(tables, tenant, &mut books)?;
     Ok(books.close())

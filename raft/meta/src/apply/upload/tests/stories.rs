@@ -4,7 +4,8 @@ use node_base::{Duration, Permission, sha256};
 
 use super::drives::{Drives, declared, hash, length, opened, size};
 use crate::command::{
-    Command, Declared, FileDestination, ItemCommand, Place, ShareCommand, Upkeep, UploadCommand,
+    Command, Declared, FileDestination, ItemCommand, Place, ShareCommand, ShareSettingsChange,
+    Upkeep, UploadCommand,
 };
 use crate::outcome::{Answer, Expired, Noun, Outcome, Refusal};
 use crate::query;
@@ -12,7 +13,7 @@ use crate::table;
 use crate::table::chunk::{Chunks, Condemned};
 use crate::table::item::{Body, Checksum, ItemId};
 use crate::table::people::Principal;
-use crate::table::share::{ShareKind, ShareSettings};
+use crate::table::share::ShareKind;
 use crate::table::upload::{UploadState, Uploads};
 
 fn file(outcome: Outcome) -> crate::table::item::File {
@@ -477,7 +478,7 @@ fn a_file_ends_in_the_share_that_its_folder_was_moved_to() {
             owner: Principal::User(ann),
             is_public: false,
             quota_bytes: None,
-            settings: ShareSettings::default(),
+            settings: ShareSettingsChange::default(),
         };
         let Ok(Answer::Share(other)) = drives.run(Command::Share(other)) else { panic!("ann may") };
         let to = Place { share: other, parent: None };

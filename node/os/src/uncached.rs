@@ -1,0 +1,140 @@
+//! Reading and writing large stretches without filling the machine's memory with them.
+//!
+//! Linux since 6.14 takes single reads and writes past the page cache: what was written goes to the
+//! drive at once and its pages are given up when it is there, what was read only for this is given
+//! up too, and what is cached already stays. A terabyte that streams through a node then takes no
+//! memory from its tables, and a sync finds little left to write. Kernels and file systems that do
+//! not know the flag are asked the plain way.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shorter stretches are not worth it: their pages are shared with their neighbours.
+const STRETCH_MIN: usize = 64 << 10;
+
+/// Whether the machine refused the flag once; then it is not asked again.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Fills `buffer` from `offset`.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] when the file ends before.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < buffer.len() && buffer.len() >= STRETCH_MIN && !REFUSED.load(Ordering::Relaxed) {
+        match flagged::read(file, &mut buffer[done..], offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => done += count,
+            Err(error) => give_way(error)?,
+        }
+    }
+    file.read_exact_at(&mut buffer[done..], offset + done as u64)
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// What the machine says.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    // The pages at both ends hold others' bytes too, which come soon: those are kept.
+    let head = offset.next_multiple_of(PAGE) - offset;
+    let head = usize::try_from(head).unwrap_or(usize::MAX).min(bytes.len());
+    let (head, rest) = bytes.split_at(head);
+    let (middle, tail) = rest.split_at(rest.len() - rest.len() % PAGE as usize);
+    file.write_all_at(head, offset)?;
+    let mut at = offset + head.len() as u64;
+    let mut left = middle;
+    while !left.is_empty() && bytes.len() >= STRETCH_MIN && !REFUSED.load(Ordering::Relaxed) {
+        match flagged::write(file, left, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                left = &left[count..];
+                at += count as u64;
+            }
+            Err(error) => give_way(error)?,
+        }
+    }
+    file.write_all_at(left, at)?;
+    file.write_all_at(tail, at + left.len() as u64)
+}
+
+const PAGE: u64 = 4096;
+
+/// What to do about an error of the flagged call: try again, or the plain way, or give up.
+fn give_way(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(()),
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => {
+            REFUSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod flagged {
+    use std::fs::File;
+    use std::io::{self, IoSlice, IoSliceMut};
+
+    use rustix::io::{ReadWriteFlags, preadv2, pwritev2};
+
+    /// `RWF_DONTCACHE` of linux/fs.h.
+    const DONT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+    pub(super) fn read(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(preadv2(file, &mut [IoSliceMut::new(buffer)], offset, DONT_CACHE)?)
+    }
+
+    pub(super) fn write(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(pwritev2(file, &[IoSlice::new(bytes)], offset, DONT_CACHE)?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod flagged {
+    use std::fs::File;
+    use std::io;
+
+    pub(super) fn read(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn write(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::{read_at, write_at};
+
+    /// Whatever the ends are aligned to, and whether or not the machine knows the flag.
+    #[test]
+    fn stretches_come_back_as_they_were_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x");
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.expect("a file");
+        let bytes: Vec<u8> = (0..1_000_003_u32).map(|n| (n * 7 + n / 256) as u8).collect();
+        let mut expected = Vec::new();
+        for (offset, len) in [(0, 300_000), (299_000, 70_001), (4096, 8192), (500_001, 400_000)] {
+            write_at(&file, &bytes[..len], offset as u64).expect("written");
+            expected.resize(expected.len().max(offset + len), 0);
+            expected[offset..offset + len].copy_from_slice(&bytes[..len]);
+        }
+        for (offset, len) in [(0, 900_001), (1, 100), (4095, 65_537), (70_000, 200_000)] {
+            let mut read = vec![0; len];
+            read_at(&file, &mut read, offset as u64).expect("read");
+            assert!(read == expected[offset..offset + len], "{len} bytes from {offset}");
+        }
+        let mut beyond = vec![0; 100_000];
+        let error = read_at(&file, &mut beyond, 850_000).expect_err("the file ends before");
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+}
