@@ -34,7 +34,6 @@ mod shown;
 mod told;
 mod whole;
 
-use node_base::NodeId;
 use raft_meta::table::item::ItemId;
 
 use crate::client::{Client, Patience};
@@ -92,6 +91,7 @@ pub(crate) async fn after(
     violations.extend(Box::pin(whole::ask_again(history, client)).await);
     violations.extend(Box::pin(live::agreed(cluster)).await);
     let Some(facts) = Box::pin(facts_of(cluster, admin.tenant)).await else {
+        violations.push(live::violation("no node tells what is in the tables".to_owned()));
         return violations;
     };
     let reader = Client::new(cluster, admin, &recorder, &patience);
@@ -123,9 +123,16 @@ fn garbled(what: &str) -> Violation {
 }
 
 async fn facts_of(cluster: &Cluster, tenant: node_base::TenantId) -> Option<Facts> {
-    let nodes: Vec<NodeId> = cluster.nodes();
-    let ops = nodes.into_iter().find_map(|node| cluster.ops(node))?;
-    Box::pin(ops.look_now(move |tables| Facts::of(tables, tenant))).await.ok()
+    for node in cluster.nodes() {
+        // In a task of the node's, which may crash meanwhile.
+        let asked = cluster.inspect(node, move |ops| async move {
+            ops.look_now(move |tables| Facts::of(tables, tenant)).await
+        });
+        if let Some(Ok(facts)) = Box::pin(asked).await {
+            return Some(facts);
+        }
+    }
+    None
 }
 
 /// The text of an item's id.
