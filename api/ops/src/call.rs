@@ -7,7 +7,7 @@ use node_base::{NodeId, Sha256, TenantId};
 use node_world::World;
 use raft::{Consistency, ProposeError, Raft, ReadError};
 use raft_meta::access::Viewer;
-use raft_meta::query::Denied;
+use raft_meta::query::{Denied, outcome};
 use raft_meta::{
     Answer, Caller, Command, Proposal, Reader, Refusal, Remember, TableError, UserCaller,
 };
@@ -177,6 +177,27 @@ impl Ops {
             command,
         };
         self.propose(&proposal).await
+    }
+
+    /// What a command was answered under its key before, else this error: for whoever finds, while
+    /// getting ready to ask once more, that things are not as they were.
+    ///
+    /// # Errors
+    /// The one given, unless the key tells of an answer; or why nothing could be read.
+    pub async fn answered_before<A: FromAnswer, E: From<OpError>>(
+        &self,
+        call: &Call,
+        refused: E,
+    ) -> Result<A, E> {
+        let Some(remember) = call.remember.clone() else { return Err(refused) };
+        let recalled = self
+            .ask(call, move |tables, viewer| Ok(outcome::remembered(tables, viewer, &remember)?));
+        match recalled.await? {
+            // The same request asks for the same kind of answer.
+            Some(Ok(answer)) => A::from_answer(answer).ok_or(refused),
+            Some(Err(other)) => Err(OpError::Refused(other).into()),
+            None => Err(refused),
+        }
     }
 
     async fn propose<A: FromAnswer>(&self, proposal: &Proposal) -> Result<A, OpError> {

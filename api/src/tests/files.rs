@@ -1,6 +1,8 @@
 //! Files through the whole surface: up in every way, down whole and in parts, and what is told of
 //! them.
 
+use api_ops::meta::Command;
+use api_ops::meta::command::Upkeep;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header;
@@ -390,5 +392,39 @@ fn a_file_sent_again_under_its_key_is_answered_as_before() {
         desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
         assert_eq!(send("one").await.expect(201).json(), made);
         send("two").await.expect(410);
+    });
+}
+
+#[test]
+fn a_move_asked_for_again_under_its_key_is_answered_as_before_whatever_became_of_its_target() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let folder = async |name: &str| {
+            let body = json!({"name": name, "share_id": desk.share});
+            text(&desk.post("/folders", body).await.expect(201).json()["id"])
+        };
+        let (moved, target) = (folder("moved").await, folder("target").await);
+        let ask = async |how: &str, key: &str| {
+            let body = json!({"target_folder_id": target, "name": how}).to_string();
+            let request = desk
+                .fixture
+                .request("POST", &format!("/folders/{moved}/{how}"))
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("idempotency-key", key)
+                .body(Body::from(body));
+            desk.fixture.send(request.expect("a request")).await
+        };
+        let made = ask("move", "one").await.expect(200).json();
+        let copied = ask("copy", "two").await.expect(201).json();
+        let delete = format!("/folders/{target}?permanent=true");
+        desk.fixture.call("DELETE", &desk.token, &delete, None).await.expect(204);
+        let purge = Command::Upkeep(Upkeep::Release { limit: 100 });
+        let done: u32 = desk.fixture.state.ops.agree_as_node(purge).await.expect("nodes may");
+        assert!(done > 0);
+        assert_eq!(ask("move", "one").await.expect(200).json(), made);
+        assert_eq!(ask("copy", "two").await.expect(201).json(), copied);
+        ask("move", "three").await.expect(404);
+        ask("copy", "one").await.expect(422);
     });
 }

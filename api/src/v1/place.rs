@@ -80,7 +80,10 @@ pub(super) async fn copy(
     item: ItemId,
     body: Target,
 ) -> Result<ItemView, ApiError> {
-    let to = target(&state.ops, call, &body).await?;
+    let to = match target(&state.ops, call, &body).await {
+        Ok(to) => to,
+        Err(refused) => return state.ops.answered_before(call, refused).await,
+    };
     let command = ItemCommand::Copy { item, to, name: body.name };
     Ok(state.ops.agree(call, Command::Item(command)).await?)
 }
@@ -92,7 +95,10 @@ pub(super) async fn move_to(
     item: ItemId,
     body: Target,
 ) -> Result<ItemView, ApiError> {
-    let to = target(&state.ops, call, &body).await?;
+    let to = match target(&state.ops, call, &body).await {
+        Ok(to) => to,
+        Err(refused) => return state.ops.answered_before(call, refused).await,
+    };
     let command = ItemCommand::Move { item, to, name: body.name };
     Ok(state.ops.agree(call, Command::Item(command)).await?)
 }

@@ -201,10 +201,9 @@ impl Index {
         due.filter_map(|(print, _)| Some((*print, self.get(*print)?))).take(count).collect()
     }
 
-    pub(crate) fn mark_rotten(&mut self, print: Print, slot: Slot) {
-        if self.get(print) == Some(slot) {
-            self.rotten.insert(print);
-        }
+    /// Whether that was not known.
+    pub(crate) fn mark_rotten(&mut self, print: Print, slot: Slot) -> bool {
+        self.get(print) == Some(slot) && self.rotten.insert(print)
     }
 
     pub(crate) fn is_rotten(&self, print: Print) -> bool {

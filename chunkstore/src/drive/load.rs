@@ -28,7 +28,7 @@ impl Drive {
         let seal = Seal::new(id);
         let failed = |source| OpenError::Io { path: folder.to_owned(), source };
         let mut index = Index::default();
-        let appender = load(world, folder, &seal, &mut index).map_err(failed)?;
+        let (appender, is_torn) = load(world, folder, &seal, &mut index).map_err(failed)?;
         index.settle();
         Ok(Self {
             id,
@@ -42,6 +42,7 @@ impl Drive {
             turn: tokio::sync::Mutex::new(()),
             suspect_until: Mutex::new(None),
             lost_a_sync: AtomicBool::new(false),
+            is_torn,
             compacting: Mutex::default(),
             _lock: lock,
         })
@@ -53,12 +54,13 @@ fn load(
     folder: &Path,
     seal: &Seal,
     index: &mut Index,
-) -> io::Result<super::Appender> {
+) -> io::Result<(super::Appender, bool)> {
     let packs = pack_numbers(world, folder)?;
     let last = packs.last().copied().unwrap_or(0);
-    let mut open = None;
+    let (mut open, mut is_torn) = (None, false);
     for pack in packs {
         let loaded = load_pack(world, folder, seal, pack, pack == last, index)?;
+        is_torn |= loaded.is_torn;
         index.reaches(pack, if pack == last { loaded.end } else { loaded.len });
         if pack != last && !loaded.pending.is_empty() {
             complete_hints(world, folder, seal, pack, loaded)?;
@@ -70,7 +72,7 @@ fn load(
         index.reaches(last, 0);
         let told = hint::Told { to: 0, end: 0 };
         let hints = Hints::new(open_hints(world, folder, last), told, Vec::new());
-        return open_pack(world, folder, last, 0, hints);
+        return Ok((open_pack(world, folder, last, 0, hints)?, is_torn));
     };
     let file = world.disk().open(&pack_path(folder, last), OpenMode::Write)?;
     if open.len > open.end {
@@ -83,7 +85,7 @@ fn load(
     drop(file);
     let mut hints = Hints::new(open_hints(world, folder, last), open.told, open.pending);
     hints.write(seal, last, open.end);
-    open_pack(world, folder, last, open.end, hints)
+    Ok((open_pack(world, folder, last, open.end, hints)?, is_torn))
 }
 
 /// Writes the hints that a closed pack lacks, so that the next start is quick again.
@@ -120,6 +122,8 @@ struct Loaded {
     len: u64,
     /// Behind the last record.
     end: u64,
+    /// There is something between the records, or behind them, that is none.
+    is_torn: bool,
     told: hint::Told,
     /// What the hints do not tell yet.
     pending: Vec<Entry>,
@@ -152,6 +156,7 @@ fn load_pack(
     let is_doubtful = is_last || hints.is_some();
     let mut walk = Walk::new(&*file, seal, pack, told.to, len);
     let (mut pending, mut end, mut body) = (Vec::new(), told.to, Vec::new());
+    let mut is_torn = false;
     while let Some((at, record)) = walk.next()? {
         if let (Record::Shard(header), true) = (&record, is_doubtful) {
             body.resize(header.shape.shard_len(), 0);
@@ -162,8 +167,10 @@ fn load_pack(
         }
         let entry = record.entry(seal, at);
         index.apply(pack, &entry);
+        is_torn |= at != end.next_multiple_of(ALIGN);
         end = at + entry.len();
         pending.push(entry);
     }
-    Ok(Loaded { len, end, told, pending })
+    is_torn |= len > end.next_multiple_of(ALIGN);
+    Ok(Loaded { len, end, is_torn, told, pending })
 }

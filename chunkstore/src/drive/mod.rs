@@ -63,6 +63,8 @@ pub(crate) struct Drive {
     turn: tokio::sync::Mutex<()>,
     suspect_until: Mutex<Option<Instant>>,
     lost_a_sync: AtomicBool,
+    /// Something was written here that could not be read when the drive was opened.
+    pub(crate) is_torn: bool,
     compacting: Mutex<compact::Compaction>,
     _lock: Box<dyn Send + Sync>,
 }
@@ -262,9 +264,9 @@ impl Drive {
         Ok(file)
     }
 
-    /// Remembers that a shard cannot be read where it lies.
-    pub(crate) fn mark_rotten(&self, print: Print, slot: Slot) {
-        held(&self.index).mark_rotten(print, slot);
+    /// Remembers that a shard cannot be read where it lies; whether that was not known.
+    pub(crate) fn mark_rotten(&self, print: Print, slot: Slot) -> bool {
+        held(&self.index).mark_rotten(print, slot)
     }
 
     /// Writes a note for certain shards.

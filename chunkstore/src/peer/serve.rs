@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::wire::{self, Found, Kept, Reply, Request, Shard};
 use crate::drive::{AppendError, ReadError, Ticket, shard_record};
 use crate::store::read::read_checked;
-use crate::store::{Inner, stats};
+use crate::store::{Inner, fresh, stats};
 
 /// Bytes of shards that others' requests of one class have in memory.
 const IN_FLIGHT: u32 = 64 << 20;
@@ -77,7 +77,10 @@ impl Inner {
                 if away {
                     self.want_survey();
                 }
-                (Reply::Put(self.keep(drives, shards, true).await), Vec::new())
+                let chunks = fresh::chunks(&shards);
+                let kept = self.keep(drives, shards, true).await;
+                self.note_fresh(&chunks, &kept);
+                (Reply::Put(kept), Vec::new())
             }
             Request::Get { key, skip, count, check } => {
                 (Reply::Get, self.hand_out(key.into(), skip, count, check).await)

@@ -89,8 +89,11 @@ impl Store {
     async fn survey_when_due(&self) {
         let every = self.0.settings.care_interval;
         let (mut surveyed, mut wait) = (self.0.world.now(), every);
+        let mut told = BTreeMap::new();
         loop {
             self.0.world.sleep(every).await;
+            self.0.tell_losses(&mut told).await;
+            self.look_after_fresh().await;
             let passed = self.0.world.now().since(surveyed);
             if self.0.survey_urgent.swap(false, Ordering::Relaxed) {
                 wait = every;
@@ -148,6 +151,20 @@ impl Store {
             while self.0.progress(drive.id).cycles == cycle {
                 self.0.scrub(drive, u64::MAX, &mut report).await;
             }
+        }
+        report
+    }
+
+    /// Looks at what others wrote here a while ago, and mends it where that is this node's to do.
+    pub async fn look_after_fresh(&self) -> CareReport {
+        let (mut report, mut survey) = (CareReport::default(), Survey::default());
+        for page in self.0.take_fresh().chunks(PAGE) {
+            self.0.judge_all(page, &mut survey).await;
+        }
+        self.0.mend_all(&mut survey, &mut report).await;
+        report.postponed_chunks += survey.unknown;
+        if report.postponed_chunks > 0 {
+            self.0.want_survey();
         }
         report
     }
@@ -250,7 +267,12 @@ impl Inner {
     ) {
         let (inner, on) = (Arc::clone(self), Arc::clone(drive));
         let chunks = self.world.blocking(move || inner.chunks_of(&on, &page, deep)).await;
-        for looked in self.look_up(&chunks).await {
+        self.judge_all(&chunks, survey).await;
+    }
+
+    /// Looks where the shards of these chunks are.
+    async fn judge_all(self: &Arc<Self>, chunks: &[(ChunkKey, Shape)], survey: &mut Survey) {
+        for looked in self.look_up(chunks).await {
             let amiss = self.judge(&looked);
             survey.unknown += u64::from(!looked.silent.is_empty());
             let own = |from: Option<DriveId>| from.is_some_and(|from| self.drive(from).is_some());
@@ -285,8 +307,7 @@ impl Inner {
             let header = match drive.read(held.print, |_| None) {
                 Ok(header) => header,
                 Err(ReadError::Rotten) => {
-                    // Whose it is can be told only by its siblings: they find it missing.
-                    drive.mark_rotten(held.print, held.slot);
+                    self.note_nameless(drive, held);
                     continue;
                 }
                 Err(ReadError::Io(error)) => {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use chunkstore_core::shard::ChunkKey;
+use chunkstore_core::stripe::Shape;
 use node_base::DriveId;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub struct ListCursor {
 pub struct Listed {
     pub key: ChunkKey,
     pub index: u8,
+    /// Of all shards of its chunk.
+    pub shape: Shape,
     pub drive: DriveId,
     pub is_trashed: bool,
 }
@@ -66,10 +69,11 @@ impl Inner {
                     Ok(header) => page.items.push(Listed {
                         key: header.key,
                         index: header.index,
+                        shape: header.shape,
                         drive: drive.id,
                         is_trashed: drive.is_trashed(held.print),
                     }),
-                    Err(ReadError::Rotten) => drive.mark_rotten(held.print, held.slot),
+                    Err(ReadError::Rotten) => self.note_nameless(drive, &held),
                     Err(ReadError::Io(error)) => return Err(error),
                 }
             }

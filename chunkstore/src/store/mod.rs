@@ -2,10 +2,12 @@
 
 pub(crate) mod care;
 pub(crate) mod error;
+pub(crate) mod fresh;
 pub(crate) mod layout;
 mod leave;
 pub(crate) mod list;
 mod look;
+mod losses;
 mod mend;
 pub(crate) mod read;
 mod reclaim;
@@ -16,7 +18,7 @@ pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chunkstore_core::decide;
@@ -53,6 +55,9 @@ pub(crate) struct Inner {
     leaving: leave::Leaving,
     packers: Mutex<Vec<Packer>>,
     care: Mutex<BTreeMap<DriveId, care::Progress>>,
+    fresh: fresh::Fresh,
+    /// How often something was lost of which nobody here can tell what it was.
+    losses: AtomicU64,
     /// Shards may be missing or astray: all chunks' shards should be counted soon.
     survey_wanted: AtomicBool,
     /// What held the last survey up may be over: the next one need not wait.
@@ -90,6 +95,8 @@ impl Store {
             leaving: leave::Leaving::default(),
             packers: Mutex::default(),
             care: Mutex::default(),
+            fresh: fresh::Fresh::default(),
+            losses: AtomicU64::new(u64::from(drives.iter().any(|drive| drive.is_torn))),
             survey_wanted: AtomicBool::new(true),
             survey_urgent: AtomicBool::new(true),
             counts: stats::Counts::default(),

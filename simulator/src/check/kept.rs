@@ -48,7 +48,8 @@ fn brought(op: &Operation) -> Option<(VersionId, u32)> {
     op.item().filter(|_| brings)?.version
 }
 
-/// `may_be_lost`: more was destroyed than the promise bears, so that a failure to read is the truth.
+/// `may_be_lost`: more was destroyed than the promise bears, so that a failure to read is the
+/// truth.
 pub(super) fn check(
     history: &History,
     facts: &Facts,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chunkstore_core::shard::ChunkKey;
 use chunkstore_core::stripe::Shape;
-use node_base::{DriveId, NodeId, Profile};
+use node_base::{DriveId, NodeId};
 use raft_meta::query::chunk::Standing;
 
 use super::Violation;
@@ -22,6 +22,8 @@ pub(crate) struct Lying {
     pub(crate) drive: DriveId,
     pub(crate) key: ChunkKey,
     pub(crate) index: u8,
+    /// What its head says of all shards of its chunk.
+    pub(crate) shape: Shape,
     pub(crate) is_trashed: bool,
     pub(crate) standing: Standing,
 }
@@ -30,8 +32,6 @@ pub(crate) struct Lying {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recorded {
     pub(crate) key: ChunkKey,
-    pub(crate) profile: Profile,
-    pub(crate) stored_size: u32,
     pub(crate) references: u64,
 }
 
@@ -69,16 +69,20 @@ pub(crate) fn check(bytes: &Bytes, may_be_lost: bool) -> Vec<Violation> {
 }
 
 fn lacking(bytes: &Bytes) -> Vec<String> {
-    let mut places: BTreeMap<ChunkKey, (BTreeSet<u8>, BTreeSet<DriveId>)> = BTreeMap::new();
+    let mut chunks: BTreeMap<ChunkKey, Vec<&Lying>> = BTreeMap::new();
     for lying in bytes.lying.iter().filter(|lying| !lying.is_trashed) {
-        let (indexes, drives) = places.entry(lying.key).or_default();
-        indexes.insert(lying.index);
-        drives.insert(lying.drive);
+        chunks.entry(lying.key).or_default().push(lying);
     }
     let mut lacking = Vec::new();
     for chunk in bytes.recorded.iter().filter(|chunk| chunk.references > 0) {
-        let (indexes, drives) = places.remove(&chunk.key).unwrap_or_default();
-        let wanted = Shape::new(chunk.profile, chunk.stored_size as usize).shards();
+        let shards = chunks.remove(&chunk.key).unwrap_or_default();
+        let Some(first) = shards.first() else {
+            lacking.push(format!("{:?}: no shard at all", chunk.key));
+            continue;
+        };
+        let indexes: BTreeSet<u8> = shards.iter().map(|lying| lying.index).collect();
+        let drives: BTreeSet<DriveId> = shards.iter().map(|lying| lying.drive).collect();
+        let wanted = first.shape.shards();
         let apart = wanted.min(bytes.drives);
         if indexes.len() < wanted || drives.len() < apart {
             lacking.push(format!(
@@ -108,6 +112,7 @@ fn report(what: &str, which: &[String]) -> Option<Violation> {
 #[cfg(test)]
 mod tests {
     use chunkstore_core::shard::ChunkKey;
+    use chunkstore_core::stripe::Shape;
     use node_base::{DriveId, Generation, NodeId, Profile, Sha256, TenantId};
     use raft_meta::query::chunk::Standing;
 
@@ -119,20 +124,19 @@ mod tests {
 
     fn lying(n: u8, index: u8, standing: Standing) -> Lying {
         let drive = DriveId(u128::from(index));
-        Lying { node: NodeId(1), drive, key: key(n), index, is_trashed: false, standing }
+        let shape = Shape::new(Profile { data: 2, parity: 1 }, if n == 2 { 100_000 } else { 100 });
+        Lying { node: NodeId(1), drive, key: key(n), index, shape, is_trashed: false, standing }
     }
 
     fn sound() -> Bytes {
-        let profile = Profile { data: 2, parity: 1 };
-        let recorded =
-            |n, stored_size| Recorded { key: key(n), profile, stored_size, references: 1 };
+        let recorded = |n| Recorded { key: key(n), references: 1 };
         let copies = [0, 1].map(|index| lying(1, index, Standing::Recorded));
         let stripe = [0, 1, 2].map(|index| lying(2, index, Standing::Recorded));
         let leased = [lying(3, 0, Standing::Written)];
         let trashed = [Lying { is_trashed: true, ..lying(4, 0, Standing::Orphaned) }];
         Bytes {
             lying: [&copies[..], &stripe, &leased, &trashed].concat(),
-            recorded: vec![recorded(1, 100), recorded(2, 100_000)],
+            recorded: vec![recorded(1), recorded(2)],
             drives: 3,
         }
     }
@@ -151,6 +155,9 @@ mod tests {
         bytes.lying.remove(4);
         assert!(check(&bytes, false)[0].what.contains("2 of 3 shards"));
         assert_eq!(check(&bytes, true), []);
+        let mut bytes = sound();
+        bytes.lying.retain(|lying| lying.key != key(1));
+        assert!(check(&bytes, false)[0].what.contains("no shard at all"));
         let mut bytes = sound();
         bytes.lying[1].drive = bytes.lying[0].drive;
         assert!(check(&bytes, false)[0].what.contains("on 1 drives"));

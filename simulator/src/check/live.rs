@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use chunkstore_core::shard::ChunkKey;
+use node_assembly::Ops;
 use node_base::{Duration, NodeId, Sha256, TenantId, sha256};
 use raft_meta::query::chunk::{self, Standing};
 use raft_meta::table::chunk::Chunks;
@@ -28,7 +29,7 @@ const TOLD_WITHIN: Duration = Duration::from_millis(10);
 /// Shards that are listed together.
 const PAGE: usize = 1_000;
 
-fn violation(what: String) -> Violation {
+pub(super) fn violation(what: String) -> Violation {
     Violation { promise: PROMISE, promised_in: PROMISED_IN, what, touching: Vec::new() }
 }
 
@@ -120,32 +121,42 @@ fn digest(tables: &dyn Reader) -> Result<Sha256, TableError> {
 async fn bytes(cluster: &Cluster, tenant: TenantId) -> Result<Bytes, String> {
     let mut bytes = Bytes::default();
     for node in cluster.nodes() {
-        let ops = cluster.ops(node).ok_or_else(|| format!("node {node} is down"))?;
-        bytes.drives += ops.store.drives().len();
-        let mut listed = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = Box::pin(ops.store.list(cursor, PAGE)).await.map_err(|e| e.to_string())?;
-            listed.extend(page.items);
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        let keys: Vec<ChunkKey> = listed.iter().map(|item| item.key).collect();
-        let told = Box::pin(ops.look(move |tables| standings(tables, tenant, &keys))).await;
-        let (standings, recorded) = told.map_err(|error| error.to_string())?;
-        bytes.recorded = recorded;
-        bytes.lying.extend(listed.iter().zip(standings).map(|(item, standing)| Lying {
-            node,
-            drive: item.drive,
-            key: item.key,
-            index: item.index,
-            is_trashed: item.is_trashed,
-            standing,
-        }));
+        // In a task of the node's, which may crash meanwhile.
+        let seen = cluster.inspect(node, move |ops| Box::pin(on_node(ops, tenant)));
+        let seen = Box::pin(seen).await.ok_or_else(|| format!("node {node} is down"))??;
+        bytes.drives += seen.drives;
+        bytes.recorded = seen.recorded;
+        bytes.lying.extend(seen.lying);
     }
     Ok(bytes)
+}
+
+/// What lies on one node's drives.
+async fn on_node(ops: Ops, tenant: TenantId) -> Result<Bytes, String> {
+    let mut listed = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = ops.store.list(cursor, PAGE).await.map_err(|error| error.to_string())?;
+        listed.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let keys: Vec<ChunkKey> = listed.iter().map(|item| item.key).collect();
+    let told = ops.look(move |tables| standings(tables, tenant, &keys)).await;
+    let (standings, recorded) = told.map_err(|error| error.to_string())?;
+    let node = ops.node;
+    let lying = listed.iter().zip(standings).map(|(item, standing)| Lying {
+        node,
+        drive: item.drive,
+        key: item.key,
+        index: item.index,
+        shape: item.shape,
+        is_trashed: item.is_trashed,
+        standing,
+    });
+    Ok(Bytes { lying: lying.collect(), recorded, drives: ops.store.drives().len() })
 }
 
 /// How each chunk stands, and all that are recorded.
@@ -159,8 +170,6 @@ fn standings(
     let rows = table::all::<Chunks>(tables, &(tenant,))?;
     let recorded = rows.into_iter().map(|((tenant, hash), chunk)| Recorded {
         key: ChunkKey { tenant, hash, generation: chunk.generation },
-        profile: chunk.profile,
-        stored_size: chunk.stored_size,
         references: chunk.references,
     });
     Ok((standings, recorded.collect()))

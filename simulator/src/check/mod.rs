@@ -1,17 +1,20 @@
 //! What must hold: one file for each promise.
 //!
-//! | promise | where it is promised | how it is checked |
-//! |---|---|---|
-//! | P1 [`kept`] | ARCHITECTURE.md 9, P1 | every acknowledged version that nobody asked to end is read and compared with the bytes its seed makes; so is every read of the run |
-//! | P2 [`told`] | ARCHITECTURE.md 9, P2 | replicas made of the feed alone, from several cursors and from none, against the tables' tree; numbers of changes only rise |
-//! | P3 [`both`] | ARCHITECTURE.md 9, P3 | a content that lost is in its conflict; no two edits win over one base |
-//! | P4 [`counted`] | ARCHITECTURE.md 9, P4 | `recount` of the tables finds no drift; no share holds more than its quota |
-//! | P5 [`leftover`] | ARCHITECTURE.md 9, P5 | every shard on every drive is looked up in the tables, and every record on the drives |
-//! | P6 [`whole`] | ARCHITECTURE.md 9, P6 | operations are asked again under their keys and answered as before; each item and version was brought by one operation, and by none that was refused |
-//! | P7 [`shown`] | ARCHITECTURE.md 9, P7 | what a guest was shown, against when it was let in and out |
-//! | P8 [`order`] | ARCHITECTURE.md 9, P8 | a search for an order, for each share |
-//! | Raft [`raft`] | Ongaro and Ousterhout, figure 3 | terms, leaders, logs and tables of all nodes, at each look |
-//! | liveness [`live`] | ARCHITECTURE.md 10 | after healing: nothing pending, equal tables, full redundancy, nothing unneeded, in bounded time |
+//! Where: P1 to P8 are promised in ARCHITECTURE.md, section 9, and liveness in section 10; those of
+//! Raft in Ongaro and Ousterhout's figure 3.
+//!
+//! | promise | how it is checked |
+//! |---|---|
+//! | P1 [`kept`] | acknowledged versions are read and compared with what their seeds make |
+//! | P2 [`told`] | copies made of the feed, from any cursor, against the tables' tree |
+//! | P3 [`both`] | what lost is in its conflict; no two edits win over one base |
+//! | P4 [`counted`] | a recount of the tables finds no drift; no quota is passed |
+//! | P5 [`leftover`] | each shard is looked up in the tables, each record on the drives |
+//! | P6 [`whole`] | asked again, keys tell the same; all there is was brought once |
+//! | P7 [`shown`] | what a guest was shown, against when it was let in and out |
+//! | P8 [`order`] | a search for an order, for each share |
+//! | Raft [`raft`] | terms, leaders, logs and tables of all nodes, at each look |
+//! | liveness [`live`] | in bounded time all ends, tables agree, drives are tidy |
 //!
 //! Each judges a history and a moment of the tables, which a test can make by hand: it has one that
 //! is good, and a bad one for each way to break the promise. To add a promise: a file here with a
@@ -31,7 +34,6 @@ mod shown;
 mod told;
 mod whole;
 
-use node_base::NodeId;
 use raft_meta::table::item::ItemId;
 
 use crate::client::{Client, Patience};
@@ -89,6 +91,7 @@ pub(crate) async fn after(
     violations.extend(Box::pin(whole::ask_again(history, client)).await);
     violations.extend(Box::pin(live::agreed(cluster)).await);
     let Some(facts) = Box::pin(facts_of(cluster, admin.tenant)).await else {
+        violations.push(live::violation("no node tells what is in the tables".to_owned()));
         return violations;
     };
     let reader = Client::new(cluster, admin, &recorder, &patience);
@@ -120,9 +123,16 @@ fn garbled(what: &str) -> Violation {
 }
 
 async fn facts_of(cluster: &Cluster, tenant: node_base::TenantId) -> Option<Facts> {
-    let nodes: Vec<NodeId> = cluster.nodes();
-    let ops = nodes.into_iter().find_map(|node| cluster.ops(node))?;
-    Box::pin(ops.look_now(move |tables| Facts::of(tables, tenant))).await.ok()
+    for node in cluster.nodes() {
+        // In a task of the node's, which may crash meanwhile.
+        let asked = cluster.inspect(node, move |ops| async move {
+            ops.look_now(move |tables| Facts::of(tables, tenant)).await
+        });
+        if let Some(Ok(facts)) = Box::pin(asked).await {
+            return Some(facts);
+        }
+    }
+    None
 }
 
 /// The text of an item's id.

@@ -3,7 +3,7 @@
 use api_types::v1::uploads::{BatchFrame, ChunkResults, ChunkStatus, Upload};
 use bytes::Bytes;
 use http::Method;
-use node_base::{FileId, ShareId, UploadId, VersionId};
+use node_base::{FileId, Sha256, ShareId, UploadId, VersionId};
 use raft_meta::table::item::Parent;
 use serde_json::{Value, json};
 
@@ -112,7 +112,10 @@ fn open(share: ShareId, goal: &Goal, content: &Content, manner: Manner) -> Reque
     match manner {
         Manner::Fixed(size) => body["chunk_size"] = json!(size),
         Manner::Delta | Manner::Batch => {
-            let chunk = |(hash, size): (node_base::Sha256, u32)| json!({"sha256": hash.to_string(), "size": size});
+            let chunk = |(hash, size): (Sha256, u32)| {
+                let hash = hash.to_string();
+                json!({"sha256": hash, "size": size})
+            };
             body["chunks"] = Value::Array(content.cut().into_iter().map(chunk).collect());
         }
     }

@@ -9,8 +9,7 @@
 //! | [`permitter`] | lets somebody into a share and out again, while that somebody looks |
 //! | [`filler`] | fills a share to its quota, and makes room |
 //!
-//! To add one: a file here with a `run`, a number of them in [`Workload`](crate::options::Workload),
-//! and a line in [`Crew`].
+//! To add one: a file here with a `run`, a number of them in [`Workload`], and a line in [`Crew`].
 
 mod deleter;
 mod filler;

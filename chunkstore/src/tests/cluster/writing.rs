@@ -55,6 +55,26 @@ fn three_nodes_of_which_one_is_down_take_chunks_and_bring_its_shards_home_once_i
 }
 
 #[test]
+fn what_a_writer_left_unwritten_when_it_went_down_is_made_by_those_who_have_the_rest() {
+    simulate(7, async |sim| {
+        let mut cluster = Cluster::start(&sim, 5, 1).await;
+        for node in 2..=5 {
+            let (world, store) = &cluster.nodes[&NodeId(node)];
+            let store = store.clone();
+            drop(world.spawn(async move { store.care().await }));
+        }
+        sim.sleep(Duration::from_secs(600)).await;
+        sim.partition(NodeId(1), NodeId(5));
+        let key = cluster.put(1, 1, 300_000).await;
+        cluster.stop(NodeId(1));
+        sim.heal();
+        assert_eq!(cluster.places(key).await.len(), 3, "four took it, and one of them is down");
+        sim.sleep(Duration::from_secs(300)).await;
+        assert_eq!(cluster.places(key).await.len(), 4);
+    });
+}
+
+#[test]
 fn care_brings_shards_home_by_itself_soon_after_a_node_is_back() {
     simulate(3, async |sim| {
         let mut cluster = Cluster::start(&sim, 3, 1).await;

@@ -1,14 +1,14 @@
 //! Answers remembered for callers who ask again: a retry finds what the first attempt did.
 
 use node_base::plant::{self, Bug};
-use node_base::{TenantId, Timestamp, UserId, limits};
+use node_base::{Sha256, TenantId, Timestamp, UserId, limits};
 
 use super::Step;
 use crate::caller::{Caller, Proposal, Remember};
 use crate::outcome::{Invalid, Outcome, Refusal};
 use crate::table::audit::{Outcomes, OutcomesByAge, Remembered};
 use crate::table::{self, Table};
-use crate::tables::TableError;
+use crate::tables::{Reader, TableError};
 
 /// The version outcomes are encoded with today.
 const VERSION: u8 = 1;
@@ -29,9 +29,19 @@ pub(crate) fn recall(step: &Step<'_>, proposal: &Proposal) -> Result<Option<Outc
     if let Err(reason) = check_key(&remember.key) {
         return Ok(Some(Err(Refusal::invalid("Idempotency-Key", reason))));
     }
-    match table::get::<Outcomes>(step.reader(), &key)? {
-        Some(row) if step.now.since(row.at) >= limits::OUTCOME_KEPT => Ok(None),
-        Some(row) if row.body != remember.request => Ok(Some(Err(Refusal::KeyReused))),
+    remembered(step.reader(), step.now, &key, remember.request)
+}
+
+/// What is remembered at this log time under a key, for a request that says this.
+pub(crate) fn remembered(
+    tables: &dyn Reader,
+    now: Timestamp,
+    key: &(TenantId, UserId, String),
+    request: Sha256,
+) -> Result<Option<Outcome>, TableError> {
+    match table::get::<Outcomes>(tables, key)? {
+        Some(row) if now.since(row.at) >= limits::OUTCOME_KEPT => Ok(None),
+        Some(row) if row.body != request => Ok(Some(Err(Refusal::KeyReused))),
         Some(row) => decode(&row.outcome).map(Some),
         None => Ok(None),
     }

@@ -7,6 +7,7 @@ pub mod chunk;
 mod denied;
 pub mod feed;
 pub mod item;
+pub mod outcome;
 pub mod page;
 pub mod people;
 pub mod quota;

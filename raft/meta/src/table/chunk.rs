@@ -24,7 +24,7 @@ tables! {
 pub struct Chunk {
     pub generation: Generation,
     pub size: u32,
-    /// What one whole copy takes, after compression and without parity.
+    /// What all its shards take together, after compression.
     pub stored_size: u32,
     pub profile: Profile,
     /// How often manifests, sealed or open, and inline versions name it. It may only err high.
