@@ -14,6 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Shorter stretches are not worth it: their pages are shared with their neighbours.
 const STRETCH_MIN: usize = 64 << 10;
 
+/// Written at once. Longer writes take larger blocks of memory, which come fresh from the machine
+/// instead of those that the last write gave up.
+const STEP: usize = 512 << 10;
+
 /// Whether the machine refused the flag once; then it is not asked again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
@@ -47,7 +51,7 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let mut at = offset + head.len() as u64;
     let mut left = middle;
     while !left.is_empty() && bytes.len() >= STRETCH_MIN && !REFUSED.load(Ordering::Relaxed) {
-        match flagged::write(file, left, at) {
+        match flagged::write(file, &left[..left.len().min(STEP)], at) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => {
                 left = &left[count..];
