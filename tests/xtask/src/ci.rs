@@ -43,7 +43,7 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 5] = [
+const RUNNING: [Step; 3] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
@@ -63,26 +63,8 @@ const RUNNING: [Step; 5] = [
             "--from",
             "1",
             "--seeds",
-            "150",
+            "16",
         ],
-    },
-    Step {
-        name: "fresh seeds",
-        arguments: &[
-            "run",
-            "--bin",
-            "simulator",
-            "--locked",
-            "--quiet",
-            "--",
-            "swarm",
-            "--seeds",
-            "150",
-        ],
-    },
-    Step {
-        name: "planted bugs",
-        arguments: &["run", "--bin", "simulator", "--locked", "--quiet", "--", "plant", "--all"],
     },
 ];
 
