@@ -123,7 +123,7 @@ impl Client {
     /// Sends a request until somebody answers it, one way or the other.
     pub(crate) async fn send(&self, request: &Request) -> Tried {
         let mut tried = Tried { reply: None, node: self.node(None), tries: 0, lost: 0 };
-        let (mut pause_ms, mut failures) = (PAUSE_MIN_MS, 0);
+        let (mut pause_ms, mut failures, mut broken_off) = (PAUSE_MIN_MS, 0, 0);
         loop {
             tried.tries += 1;
             match Box::pin(self.once(tried.node, request)).await {
@@ -136,12 +136,16 @@ impl Client {
                     }
                     tried.lost += u32::from(may_have_happened(reply.status));
                 }
-                Err(Broken::Lost) => tried.lost += 1,
+                Err(Broken::Lost) => {
+                    tried.lost += 1;
+                    broken_off += 1;
+                }
+                // A node that is down says nothing of what it has.
                 Err(Broken::Unreachable) => {}
             }
             let is_download = request.path.contains("/content");
             if self.patience.is_over(self.cluster.now())
-                || is_download && tried.tries > DOWNLOADS_MAX
+                || is_download && broken_off > DOWNLOADS_MAX
             {
                 return tried;
             }

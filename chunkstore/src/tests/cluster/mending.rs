@@ -229,3 +229,21 @@ fn a_shard_is_dropped_only_for_one_that_survives_a_power_loss() {
         });
     }
 }
+
+#[test]
+fn a_shard_whose_head_rots_is_made_anew_by_its_siblings_once_its_node_comes_upon_it() {
+    simulate(11, async |sim| {
+        let cluster = Cluster::start(&sim, 3, 1).await;
+        let key = cluster.put(1, 1, 100_000).await;
+        for (world, store) in cluster.nodes.values() {
+            let store = store.clone();
+            drop(world.spawn(async move { store.care().await }));
+        }
+        sim.sleep(Duration::from_secs(600)).await;
+        assert!(sim.rot(NodeId(2), Path::new("/drive-0/packs/00000000.pack"), 20, 1));
+        let listed = cluster.on(2, |store| async move { store.list(None, 10).await }).await;
+        assert_eq!(listed.expect("the drive answers").items, []);
+        sim.sleep(Duration::from_secs(300)).await;
+        cluster.assert_home(key, 3).await;
+    });
+}
