@@ -17,7 +17,7 @@ use node_base::{Duration, NodeId, sha256};
 use node_world::{Class, NetError, Peer, World};
 use raft_meta::command::ClusterCommand;
 use raft_meta::outcome::JoinRefusal;
-use raft_meta::{Answer, Caller, Command, Outcome, Proposal};
+use raft_meta::{Answer, Command, Outcome, Proposal};
 
 use crate::folder::{Folder, FolderError, Identity};
 use crate::group::Group;
@@ -174,14 +174,8 @@ impl Group {
 
     /// Has a command of this node agreed.
     pub(crate) async fn agree(&self, command: Command) -> Result<Outcome, ProposeError> {
-        let proposal = Proposal {
-            at: self.world.wall(),
-            seed: self.world.id_seed(),
-            caller: Caller::Node(self.node),
-            remember: None,
-            if_revision: None,
-            command,
-        };
+        let (at, seed) = (self.world.wall(), self.world.id_seed());
+        let proposal = Proposal::of_node(self.node, at, seed, command);
         let outcome = self.propose(Bytes::from(proposal.encode())).await?;
         postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }

@@ -168,14 +168,8 @@ impl Ops {
     /// # Errors
     /// The refusal, or why nothing could be agreed.
     pub async fn agree_as_node<A: FromAnswer>(&self, command: Command) -> Result<A, OpError> {
-        let proposal = Proposal {
-            at: self.world.wall(),
-            seed: self.world.id_seed(),
-            caller: Caller::Node(self.node),
-            remember: None,
-            if_revision: None,
-            command,
-        };
+        let (at, seed) = (self.world.wall(), self.world.id_seed());
+        let proposal = Proposal::of_node(self.node, at, seed, command);
         self.propose(&proposal).await
     }
 

@@ -80,12 +80,7 @@ pub(super) async fn copy(
     item: ItemId,
     body: Target,
 ) -> Result<ItemView, ApiError> {
-    let to = match target(&state.ops, call, &body).await {
-        Ok(to) => to,
-        Err(refused) => return state.ops.answered_before(call, refused).await,
-    };
-    let command = ItemCommand::Copy { item, to, name: body.name };
-    Ok(state.ops.agree(call, Command::Item(command)).await?)
+    bring(state, call, body, |to, name| ItemCommand::Copy { item, to, name }).await
 }
 
 /// Has an item moved; answers it at its new place.
@@ -95,12 +90,19 @@ pub(super) async fn move_to(
     item: ItemId,
     body: Target,
 ) -> Result<ItemView, ApiError> {
-    let to = match target(&state.ops, call, &body).await {
-        Ok(to) => to,
-        Err(refused) => return state.ops.answered_before(call, refused).await,
-    };
-    let command = ItemCommand::Move { item, to, name: body.name };
-    Ok(state.ops.agree(call, Command::Item(command)).await?)
+    bring(state, call, body, |to, name| ItemCommand::Move { item, to, name }).await
+}
+
+async fn bring(
+    state: &ApiState,
+    call: &Call,
+    body: Target,
+    command: impl FnOnce(Place, Option<String>) -> ItemCommand,
+) -> Result<ItemView, ApiError> {
+    match target(&state.ops, call, &body).await {
+        Ok(to) => Ok(state.ops.agree(call, Command::Item(command(to, body.name))).await?),
+        Err(refused) => state.ops.answered_before(call, refused).await,
+    }
 }
 
 /// The share that a folder is in. Whether the caller may see it is judged with what is done there.

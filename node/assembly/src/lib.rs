@@ -26,7 +26,7 @@ use node_base::{Duration, NodeId};
 use node_world::{Disk, Task, World};
 use raft::{Dead, ProposeError, Raft};
 use raft_meta::command::Upkeep;
-use raft_meta::{Answer, Caller, Command, Proposal, TableError};
+use raft_meta::{Answer, Command, Proposal, TableError};
 
 use crate::map::Map;
 
@@ -337,13 +337,6 @@ async fn propose(
     node: NodeId,
     command: Command,
 ) -> Result<Answer, StartError> {
-    let proposal = Proposal {
-        at: world.wall(),
-        seed: world.id_seed(),
-        caller: Caller::Node(node),
-        remember: None,
-        if_revision: None,
-        command,
-    };
+    let proposal = Proposal::of_node(node, world.wall(), world.id_seed(), command);
     raft.propose(&proposal).await?.map_err(StartError::Refused)
 }

@@ -119,6 +119,12 @@ pub struct DecodeError(#[source] postcard::Error);
 const VERSION: u8 = 1;
 
 impl Proposal {
+    /// A command of a node itself.
+    pub fn of_node(node: NodeId, at: Timestamp, seed: IdSeed, command: Command) -> Self {
+        let caller = Caller::Node(node);
+        Self { at, seed, caller, remember: None, if_revision: None, command }
+    }
+
     /// The bytes that stand in the log: a version and postcard.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, vec![VERSION]).expect("a proposal is plain data in memory")

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use node_base::{FileId, VersionId};
 
+use super::Violation;
 use super::facts::Facts;
-use super::{Violation, touched};
 use crate::history::{Answer, Ask, History, Operation};
 
 const PROMISE: &str = "P3 both survive";
@@ -49,12 +49,7 @@ pub(super) fn check(history: &History, facts: &Facts) -> Vec<Violation> {
 }
 
 fn violation(op: &Operation, what: &str) -> Violation {
-    Violation {
-        promise: PROMISE,
-        promised_in: PROMISED_IN,
-        what: format!("{what}: {}", op.line()),
-        touching: touched(op),
-    }
+    Violation::by(op, PROMISE, PROMISED_IN, what)
 }
 
 #[cfg(test)]

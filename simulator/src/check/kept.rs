@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use node_base::{Sha256, VersionId};
 use raft_meta::table::item::ItemId;
 
+use super::Violation;
 use super::facts::{Facts, Standing};
-use super::{Violation, touched};
 use crate::client::Client;
 use crate::history::{Answer, Ask, History, Operation, Told};
 
@@ -99,12 +99,7 @@ fn misread(op: &Operation, hashes: &BTreeMap<VersionId, Sha256>) -> Option<Viola
 }
 
 fn violation(op: &Operation, what: &str) -> Violation {
-    Violation {
-        promise: PROMISE,
-        promised_in: PROMISED_IN,
-        what: format!("{what}: {}", op.line()),
-        touching: touched(op),
-    }
+    Violation::by(op, PROMISE, PROMISED_IN, what)
 }
 
 /// What was asked to end, with every folder that anything ever lay in.

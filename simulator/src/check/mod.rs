@@ -56,6 +56,14 @@ pub(crate) struct Violation {
     pub(crate) touching: Vec<String>,
 }
 
+impl Violation {
+    /// A promise that an operation shows to be broken.
+    fn by(op: &Operation, promise: &'static str, promised_in: &'static str, what: &str) -> Self {
+        let what = format!("{what}: {}", op.line());
+        Self { promise, promised_in, what, touching: touched(op) }
+    }
+}
+
 /// Looks at the agreement while a run lasts; at the tables too, which costs more, where that is
 /// wanted.
 pub(crate) async fn during(

@@ -6,7 +6,7 @@
 
 use node_base::UserId;
 
-use super::{Violation, touched};
+use super::Violation;
 use crate::history::{Ask, History, Operation, Told};
 use crate::workload::ground::{Kind, Site};
 
@@ -32,12 +32,7 @@ fn door(history: &History, site: &Site) -> Vec<Violation> {
     shown
         .filter_map(|op| {
             let why = why_not(&turns, op)?;
-            Some(Violation {
-                promise: PROMISE,
-                promised_in: PROMISED_IN,
-                what: format!("{why}, and yet: {}", op.line()),
-                touching: touched(op),
-            })
+            Some(Violation::by(op, PROMISE, PROMISED_IN, &format!("{why}, and yet")))
         })
         .collect()
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use node_base::VersionId;
 use raft_meta::table::item::ItemId;
 
+use super::Violation;
 use super::facts::{Facts, Standing, Stored};
-use super::{Violation, touched};
 use crate::client::{Client, answer, request};
 use crate::history::{Answer, Ask, History, Operation};
 use crate::workload::ground::Site;
@@ -114,12 +114,7 @@ fn unasked(by: Option<&Operation>, what: &str) -> Option<Violation> {
 }
 
 fn violation(op: &Operation, what: &str) -> Violation {
-    Violation {
-        promise: PROMISE,
-        promised_in: PROMISED_IN,
-        what: format!("{what}: {}", op.line()),
-        touching: touched(op),
-    }
+    Violation::by(op, PROMISE, PROMISED_IN, what)
 }
 
 #[cfg(test)]
