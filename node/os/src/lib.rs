@@ -12,9 +12,11 @@ mod disk;
 mod fetch;
 mod grpc;
 mod listen;
+mod runtime;
 mod task;
 pub mod uncached;
 mod world;
 
 pub use listen::{ListenError, Listener, listen};
+pub use runtime::runtime;
 pub use world::RealWorld;
