@@ -4,14 +4,16 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
+use chunkstore_core::buffer::Buffers;
 use chunkstore_core::cut::Cutter;
+use node_base::limits::{CDC_MAX, CDC_MIN};
 use node_base::sha256;
 
 use crate::disk::Reader;
 use crate::state::Chunk;
 
 /// A file up to here is one chunk.
-pub(crate) const SMALL_MAX: u64 = node_base::limits::CDC_MIN as u64;
+pub(crate) const SMALL_MAX: u64 = CDC_MIN as u64;
 
 /// Bytes read at once. The pieces are slices of what was read, so nothing is copied again.
 const READ: usize = 4 << 20;
@@ -20,28 +22,33 @@ const READ: usize = 4 << 20;
 /// cutting goes on.
 const GROUP_READS: usize = 4;
 
+/// Memory that is kept for the next reads: about what is on its way at a time.
+const KEPT_MAX: usize = 64 << 20;
+
 /// Pieces that follow each other in a file, with their bytes.
 pub(crate) type Group = Vec<(Chunk, Bytes)>;
 
 /// Cuts all of a file and gives the pieces to `take` in groups; how long the file was. Ends early
 /// when `take` answers that nobody wants more.
 pub(crate) fn cut(path: &Path, mut take: impl FnMut(Group) -> bool) -> io::Result<u64> {
-    let mut reader = Reader::open(path)?;
+    let reader = Reader::open(path)?;
+    let buffers = Buffers::keeping(KEPT_MAX);
     let mut cutter = Cutter::by_content();
     let (mut lengths, mut group, mut reads) = (Vec::new(), Group::new(), GROUP_READS - 1);
-    // From the last boundary on.
+    // From the last boundary on: less than the longest chunk.
     let mut pending = Bytes::new();
     let mut total = 0;
     loop {
-        let mut bytes = Vec::with_capacity(pending.len() + READ);
-        bytes.extend_from_slice(&pending);
-        let read = reader.append(READ, &mut bytes)?;
+        let mut buffer = buffers.take(CDC_MAX + READ);
+        let (before, new) = buffer.as_mut().split_at_mut(pending.len());
+        before.copy_from_slice(&pending);
+        let read = reader.read_at(&mut new[..READ], total)?;
         if read == 0 {
             break;
         }
         total += read as u64;
-        cutter.feed(&bytes[pending.len()..], &mut lengths);
-        pending = Bytes::from(bytes);
+        cutter.feed(&new[..read], &mut lengths);
+        pending = buffer.freeze(pending.len() + read);
         for len in lengths.drain(..) {
             let piece = pending.split_to(len);
             group.push((chunk(&piece), piece));

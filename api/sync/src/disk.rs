@@ -2,7 +2,7 @@
 //! programs change them while we look. Every use of the machine's file calls is in this module.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -129,11 +129,6 @@ impl Reader {
             }
         }
         Ok(filled)
-    }
-
-    /// Appends the next `max` bytes to `bytes`, or what there is; how many came.
-    pub(crate) fn append(&mut self, max: usize, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        self.0.by_ref().take(max as u64).read_to_end(bytes)
     }
 
     /// `len` bytes from `offset`; nothing when the file ends before.

@@ -3,28 +3,45 @@
 //! Fresh memory has to be cleared before it is read into, and costs a fault for each page: for
 //! bytes that are only passed on, that is dearer than checking them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// Longer ones are given back to the machine.
-const KEPT_LEN_MAX: usize = 1 << 20;
-const KEPT_MAX: usize = 16;
+/// Buffers that wait to be used again.
+pub struct Buffers(Arc<Mutex<Free>>);
 
-type Free = Arc<Mutex<Vec<Vec<u8>>>>;
-
-/// Buffers that wait to be used again: at most 16 MiB.
-#[derive(Default)]
-pub struct Buffers(Free);
+struct Free {
+    buffers: Vec<Vec<u8>>,
+    /// Bytes that may still be kept; beyond, buffers are given back to the machine.
+    room: usize,
+}
 
 impl Buffers {
+    /// None yet; at most `kept_max` bytes of them will be kept.
+    pub fn keeping(kept_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(Free { buffers: Vec::new(), room: kept_max })))
+    }
+
     /// A buffer of this length. What is in it, nobody knows.
     pub fn take(&self, len: usize) -> Buffer {
-        let mut bytes = held(&self.0).pop().unwrap_or_default();
-        if bytes.len() < len {
-            bytes.resize(len, 0);
-        }
+        let kept = held(&self.0).pop();
+        let bytes = kept.filter(|bytes| bytes.len() >= len).unwrap_or_else(|| vec![0; len]);
         Buffer { bytes, len, home: Some(Arc::clone(&self.0)) }
+    }
+}
+
+impl Free {
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let bytes = self.buffers.pop()?;
+        self.room += bytes.len();
+        Some(bytes)
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        if let Some(room) = self.room.checked_sub(bytes.len()) {
+            self.room = room;
+            self.buffers.push(bytes);
+        }
     }
 }
 
@@ -33,7 +50,7 @@ pub struct Buffer {
     /// As long as it ever was, so that nothing of it need be cleared again.
     bytes: Vec<u8>,
     len: usize,
-    home: Option<Free>,
+    home: Option<Arc<Mutex<Free>>>,
 }
 
 impl Buffer {
@@ -63,26 +80,28 @@ impl AsMut<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let Some(home) = &self.home else { return };
-        let mut free = held(home);
-        if self.bytes.len() <= KEPT_LEN_MAX && free.len() < KEPT_MAX {
-            free.push(std::mem::take(&mut self.bytes));
+        if let Some(home) = &self.home {
+            held(home).push(std::mem::take(&mut self.bytes));
         }
     }
 }
 
-fn held(free: &Mutex<Vec<Vec<u8>>>) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-    // Nothing panics while it is held; and bytes have no state that could be wrong.
+fn held(free: &Mutex<Free>) -> MutexGuard<'_, Free> {
+    // Nothing panics while it is held.
     free.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Buffers, KEPT_LEN_MAX, KEPT_MAX, held};
+    use super::{Buffers, held};
+
+    fn kept(buffers: &Buffers) -> Vec<usize> {
+        held(&buffers.0).buffers.iter().map(Vec::len).collect()
+    }
 
     #[test]
     fn what_is_passed_on_is_used_again_when_the_last_reader_is_gone() {
-        let buffers = Buffers::default();
+        let buffers = Buffers::keeping(10_000);
         let mut first = buffers.take(1000);
         first.as_mut().fill(7);
         let whole = first.freeze(900);
@@ -91,19 +110,22 @@ mod tests {
         assert_eq!(buffers.take(10).as_ref(), [0; 10], "the first is still read from");
         assert_eq!(*part, [7; 10]);
         drop(part);
-        let lens: Vec<usize> = held(&buffers.0).iter().map(Vec::len).collect();
-        assert_eq!(lens, [10, 1000]);
+        assert_eq!(kept(&buffers), [10, 1000]);
         assert_eq!(buffers.take(5).as_ref(), [7; 5]);
         assert_eq!(buffers.take(2000).as_ref().len(), 2000);
     }
 
     #[test]
-    fn few_and_short_ones_are_kept() {
-        let buffers = Buffers::default();
-        let taken: Vec<_> = (0..KEPT_MAX + 3).map(|_| buffers.take(100)).collect();
+    fn no_more_is_kept_than_agreed() {
+        let buffers = Buffers::keeping(250);
+        let taken: Vec<_> = (0..3).map(|_| buffers.take(100)).collect();
         drop(taken);
-        assert_eq!(held(&buffers.0).len(), KEPT_MAX);
-        drop(buffers.take(KEPT_LEN_MAX + 1));
-        assert_eq!(held(&buffers.0).len(), KEPT_MAX - 1);
+        assert_eq!(kept(&buffers), [100, 100]);
+        drop(buffers.take(200));
+        assert_eq!(
+            kept(&buffers),
+            [100],
+            "one was too short, and 200 is too long beside the other"
+        );
     }
 }

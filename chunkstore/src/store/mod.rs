@@ -36,6 +36,8 @@ use crate::peer::{Peers, Server};
 use crate::settings::Settings;
 use layout::Layout;
 
+/// Memory for reading that is kept while nobody reads.
+const BUFFERS_KEPT_MAX: usize = 16 << 20;
 /// Chunks mended at the same time because a read came upon damage.
 const MENDING_MAX: usize = 4;
 
@@ -96,7 +98,7 @@ impl Store {
             repairing: repair::Budget::default(),
             leaving: leave::Leaving::default(),
             packers: Mutex::default(),
-            buffers: Buffers::default(),
+            buffers: Buffers::keeping(BUFFERS_KEPT_MAX),
             care: Mutex::default(),
             fresh: fresh::Fresh::default(),
             losses: AtomicU64::new(u64::from(drives.iter().any(|drive| drive.is_torn))),
