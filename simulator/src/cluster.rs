@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use node_assembly::{Addresses, Body, JoinSettings, Node, Ops, Router, Settings};
 use node_base::{Duration, NodeId};
 use node_world::{Task, World};
+use raft_meta::table::cluster::Seat;
 use simulator_world::{Chance, DiskFaults, NetFaults, Sim};
 use tower::ServiceExt;
 
@@ -30,6 +31,12 @@ const FOUNDER: NodeId = NodeId(1);
 const INVITATION_SECONDS: u32 = 24 * 3_600;
 /// More than any run has nodes.
 const JOINS: u32 = 100;
+/// With so many voters, one may be lost for good.
+const VOTERS_MIN: usize = 3;
+/// How often a change of seats is asked for that may be refused: somebody has to vote.
+const SEAT_TRIES: u32 = 20;
+/// Between two of them.
+const SEAT_PAUSE: Duration = Duration::from_millis(500);
 /// Between a node's end and its next start.
 const RESTART_PAUSE: Duration = Duration::from_millis(300);
 
@@ -59,6 +66,13 @@ struct Inner {
     nodes: Mutex<BTreeMap<NodeId, Option<Up>>>,
     /// Nodes that must not start now.
     held: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that are asked to stop in good order, and those that have been another version since.
+    stopping: Mutex<BTreeSet<NodeId>>,
+    upgraded: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that are to leave the cluster, or have left it.
+    leaving: Mutex<BTreeSet<NodeId>>,
+    /// Which seat each node is to have.
+    seats: Mutex<BTreeMap<NodeId, Seat>>,
     /// What is wrong with drives, or with their chunks alone.
     disks: Mutex<BTreeMap<(NodeId, u64, bool), DiskFaults>>,
     failures: Mutex<Vec<Failure>>,
@@ -114,6 +128,10 @@ impl Cluster {
             wire: Chance::new(options.seed, "client network"),
             nodes: Mutex::new(nodes),
             held: Mutex::default(),
+            stopping: Mutex::default(),
+            upgraded: Mutex::default(),
+            leaving: Mutex::default(),
+            seats: Mutex::default(),
             disks: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
@@ -121,7 +139,7 @@ impl Cluster {
         }))
     }
 
-    /// All nodes, up or down.
+    /// All nodes of the cluster, up or down.
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
         lock(&self.0.nodes).keys().copied().collect()
     }
@@ -272,7 +290,7 @@ impl Cluster {
     }
 
     async fn keep_up(self, node: NodeId) {
-        loop {
+        while lock(&self.0.nodes).contains_key(&node) {
             let may_join = node == FOUNDER || lock(&self.0.invitation).is_some();
             if may_join && !lock(&self.0.held).contains(&node) {
                 match Box::pin(self.start(node)).await {
@@ -295,8 +313,10 @@ impl Cluster {
             cluster: self.0.sim.peer(node).address,
         };
         let inner = world.clone();
+        let is_upgraded = lock(&self.0.upgraded).contains(&node);
+        let version = if is_upgraded { "next" } else { env!("CARGO_PKG_VERSION") };
         let starting = world.spawn(Box::pin(async move {
-            Node::start(inner, &settings, addresses, env!("CARGO_PKG_VERSION")).await
+            Node::start(inner, &settings, addresses, version).await
         }));
         // It may go down before it is up.
         let Ok(started) = starting.await else { return Ok(None) };
@@ -309,13 +329,22 @@ impl Cluster {
         }
         let dead = started.dead();
         let up = Up { world, router: started.router(), node: started };
-        lock(&self.0.nodes).insert(node, Some(up));
-        self.note(format_args!("up {node}"));
-        tokio::select! {
-            biased;
-            () = self.0.sim.down(node) => Ok(None),
-            dead = dead => Ok(Some(dead.to_string())),
+        match lock(&self.0.nodes).get_mut(&node) {
+            Some(slot) => *slot = Some(up),
+            // It was removed meanwhile.
+            None => return Ok(None),
         }
+        self.note(format_args!("up {node}"));
+        let died = tokio::select! {
+            biased;
+            () = self.0.sim.down(node) => None,
+            dead = dead => Some(dead.to_string()),
+        };
+        if lock(&self.0.stopping).contains(&node) {
+            self.0.sim.down(node).await;
+            return Ok(None);
+        }
+        Ok(died)
     }
 
     /// How a node that is of no cluster yet comes into this one.
@@ -328,7 +357,8 @@ impl Cluster {
 
     fn failed(&self, node: NodeId, what: String) {
         self.note(format_args!("failed {node}: {what}"));
-        let is_excused = lock(&self.0.disks).keys().any(|(at, ..)| *at == node);
+        let is_leaving = lock(&self.0.leaving).contains(&node);
+        let is_excused = is_leaving || lock(&self.0.disks).keys().any(|(at, ..)| *at == node);
         let at = self.now();
         lock(&self.0.failures).push(Failure { node, at, what, is_excused });
     }
@@ -352,6 +382,96 @@ impl Cluster {
 
     pub(crate) fn release(&self, node: NodeId) {
         lock(&self.0.held).remove(&node);
+    }
+
+    /// Has a node stop in good order, and stay down until it is released; it comes back as another
+    /// version.
+    pub(crate) fn stop(&self, node: NodeId) {
+        self.hold(node);
+        lock(&self.0.upgraded).insert(node);
+        let up = lock(&self.0.nodes).get_mut(&node).and_then(Option::take);
+        let Some(Up { world, router, node: stopped }) = up else { return };
+        lock(&self.0.stopping).insert(node);
+        let stopping = world.spawn(Box::pin(async move {
+            drop(router);
+            stopped.stop().await
+        }));
+        let cluster = self.clone();
+        drop(self.spawn(async move {
+            if let Ok(Err(error)) = stopping.await {
+                cluster.failed(node, format!("does not stop: {}", chain(&error)));
+            }
+            cluster.crash(node);
+            lock(&cluster.0.stopping).remove(&node);
+        }));
+    }
+
+    /// Has another node join.
+    pub(crate) fn admit(&self, node: NodeId) {
+        lock(&self.0.nodes).entry(node).or_insert(None);
+        let cluster = self.clone();
+        drop(self.spawn(async move { cluster.keep_up(node).await }));
+    }
+
+    /// Has the cluster give a node a seat, as soon as it can.
+    pub(crate) fn seat(&self, node: NodeId, seat: Seat) {
+        let is_leaving = lock(&self.0.leaving).contains(&node);
+        if lock(&self.0.nodes).contains_key(&node) && !is_leaving {
+            lock(&self.0.seats).insert(node, seat);
+            let cluster = self.clone();
+            drop(self.spawn(async move { cluster.give_seat(node, SEAT_TRIES).await }));
+        }
+    }
+
+    /// Has the cluster do without a node, as soon as it can.
+    pub(crate) fn remove(&self, node: NodeId) {
+        lock(&self.0.leaving).insert(node);
+        lock(&self.0.seats).insert(node, Seat::Removed);
+        let cluster = self.clone();
+        drop(self.spawn(async move {
+            if cluster.give_seat(node, u32::MAX).await {
+                cluster.note(format_args!("removed {node}"));
+                lock(&cluster.0.nodes).remove(&node);
+                cluster.0.sim.crash(node);
+            }
+        }));
+    }
+
+    /// Takes a node away with all its drives, and has another join in its place; unless the node
+    /// may be one that the agreement cannot do without.
+    pub(crate) fn replace(&self, node: NodeId, by: NodeId) {
+        let voters = |node: NodeId| self.ops(node).map(|ops| ops.raft.status().voters.len());
+        let fewest = self.nodes().into_iter().filter_map(voters).min();
+        if node == FOUNDER || fewest.is_none_or(|voters| voters < VOTERS_MIN) {
+            self.note(format_args!("node {node} stays: too few vote"));
+            return;
+        }
+        self.hold(node);
+        self.crash(node);
+        for drive in 0..self.0.options.drives {
+            self.0.sim.lose(node, &folder(node, drive)).expect("the folder is a path");
+        }
+        self.admit(by);
+        self.remove(node);
+    }
+
+    /// Asks nodes until one says that it is agreed.
+    async fn give_seat(&self, node: NodeId, tries: u32) -> bool {
+        for _ in 0..tries {
+            for other in self.nodes().into_iter().filter(|other| *other != node) {
+                let Some(seat) = lock(&self.0.seats).get(&node).copied() else { return false };
+                let ordered = self.inspect(other, move |ops| async move {
+                    ops.set_seat(node, seat).await.map_err(|error| chain(&error))
+                });
+                match Box::pin(ordered).await {
+                    Some(Ok(())) => return true,
+                    Some(Err(why)) => self.note(format_args!("seat {node} by {other}: {why}")),
+                    None => {}
+                }
+            }
+            self.sleep(SEAT_PAUSE).await;
+        }
+        false
     }
 
     /// Changes what is wrong with a drive, or with the chunks on it alone.

@@ -13,6 +13,7 @@ mod damage;
 mod disk;
 mod network;
 mod pause;
+mod roster;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,6 +34,7 @@ pub(crate) enum Fault {
     Clock(clock::Clock),
     Disk(disk::Disk),
     Damage(damage::Damage),
+    Roster(roster::Roster),
 }
 
 impl fmt::Display for Fault {
@@ -44,6 +46,7 @@ impl fmt::Display for Fault {
             Self::Clock(fault) => fault.fmt(f),
             Self::Disk(fault) => fault.fmt(f),
             Self::Damage(fault) => fault.fmt(f),
+            Self::Roster(fault) => fault.fmt(f),
         }
     }
 }
@@ -57,6 +60,7 @@ impl Fault {
             Self::Clock(fault) => fault.begin(cluster),
             Self::Disk(fault) => fault.begin(cluster),
             Self::Damage(fault) => fault.begin(cluster),
+            Self::Roster(fault) => fault.begin(cluster),
         }
     }
 
@@ -68,6 +72,7 @@ impl Fault {
             Self::Clock(fault) => fault.end(cluster),
             Self::Disk(fault) => fault.end(cluster),
             Self::Damage(fault) => fault.end(cluster),
+            Self::Roster(fault) => fault.end(cluster),
         }
     }
 }
@@ -112,6 +117,7 @@ impl Plan {
         spans.extend(clock::draw(options).into_iter().map(|span| span.map(Fault::Clock)));
         spans.extend(disk::draw(options).into_iter().map(|span| span.map(Fault::Disk)));
         spans.extend(damage::draw(options).into_iter().map(|span| span.map(Fault::Damage)));
+        spans.extend(roster::draw(options).into_iter().map(|span| span.map(Fault::Roster)));
         spans.sort_by_key(|span| span.at_ms);
         let number = |(number, span): (usize, Span<Fault>)| Planned {
             number,
@@ -188,9 +194,9 @@ fn draw<F>(
     spans
 }
 
-/// Any node.
+/// Any node that may be there.
 fn node(options: &Options, chance: &Chance) -> NodeId {
-    NodeId(chance.range(1..options.nodes + 1))
+    NodeId(chance.range(1..options.nodes + options.members.joiners + 1))
 }
 
 #[cfg(test)]

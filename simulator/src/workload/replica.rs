@@ -71,13 +71,18 @@ impl Replica {
 
     /// Takes pages until there is no more.
     pub(crate) async fn catch_up(&mut self, client: &Client, limit: u32) -> Result<(), GaveUp> {
-        while self.follow(client, limit).await? {}
+        while self.follow(client, limit, 0).await? {}
         Ok(())
     }
 
-    /// Takes one page; whether there is more.
-    pub(crate) async fn follow(&mut self, client: &Client, limit: u32) -> Result<bool, GaveUp> {
-        let ask = Ask::Changes { cursor: self.now.cursor.clone(), limit };
+    /// Takes one page, for which the server waits so many seconds; whether there is more.
+    pub(crate) async fn follow(
+        &mut self,
+        client: &Client,
+        limit: u32,
+        wait: u32,
+    ) -> Result<bool, GaveUp> {
+        let ask = Ask::Changes { cursor: self.now.cursor.clone(), limit, wait };
         let (answer, reply) = Box::pin(client.ask_for(self.share, ask)).await;
         match answer {
             Answer::Unknown => return Err(GaveUp),
