@@ -57,7 +57,10 @@ pub(crate) fn check(bytes: &Bytes, may_be_lost: bool, may_be_written: bool) -> V
         .lying
         .iter()
         .filter(|lying| is_left(lying.standing) && !lying.is_trashed)
-        .map(|lying| format!("shard {} of {:?} on drive {:?}", lying.index, lying.key, lying.drive))
+        .map(|lying| {
+            let Lying { index, key, node, drive, standing, .. } = lying;
+            format!("shard {index} of {key:?} at node {node} on drive {drive:?}: {standing:?}")
+        })
         .collect();
     violations.extend(report("nothing names what lies there", &left));
     let unneeded: Vec<String> = bytes

@@ -59,7 +59,7 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Roster>> {
     spans.extend(super::draw(options, &chance, rate, 20_000, |chance| Roster::Demote {
         node: super::node(options, chance),
     }));
-    let node = damage::victim_node(options);
+    let (node, _) = damage::victim(options);
     let fault = leave.map(|leave| match leave {
         Leave::Removed => Roster::Remove { node },
         Leave::Replaced => Roster::Replace { node, by: options.successor() },
@@ -70,6 +70,22 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Roster>> {
 }
 
 impl Roster {
+    /// Whether a node goes with all it has.
+    pub(super) const fn is_for_good(&self) -> bool {
+        matches!(self, Self::Remove { .. } | Self::Replace { .. })
+    }
+
+    /// Who is not there for a while.
+    pub(super) const fn pauses(&self) -> Option<NodeId> {
+        match self {
+            Self::Upgrade { node } => Some(*node),
+            Self::Join { .. }
+            | Self::Demote { .. }
+            | Self::Remove { .. }
+            | Self::Replace { .. } => None,
+        }
+    }
+
     pub(super) fn begin(&self, cluster: &Cluster) {
         match *self {
             Self::Join { node } => cluster.admit(node),

@@ -43,7 +43,7 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 3] = [
+const RUNNING: [Step; 5] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
@@ -51,7 +51,7 @@ const RUNNING: [Step; 3] = [
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
     // By the binary alone, so that cargo takes the one that was built above.
     Step {
-        name: "seeds",
+        name: "fixed seeds",
         arguments: &[
             "run",
             "--bin",
@@ -63,8 +63,27 @@ const RUNNING: [Step; 3] = [
             "--from",
             "1",
             "--seeds",
-            "16",
+            "200",
         ],
+    },
+    // It prints where they began, and how to see again what one of them found.
+    Step {
+        name: "fresh seeds",
+        arguments: &[
+            "run",
+            "--bin",
+            "simulator",
+            "--locked",
+            "--quiet",
+            "--",
+            "swarm",
+            "--seeds",
+            "100",
+        ],
+    },
+    Step {
+        name: "planted bugs",
+        arguments: &["run", "--bin", "simulator", "--locked", "--quiet", "--", "plant", "--all"],
     },
 ];
 

@@ -1,5 +1,7 @@
 //! The cluster itself: founding it, nodes that start, writer leases.
 
+use std::ops::ControlFlow;
+
 use node_base::{Epoch, NodeId, TenantId};
 
 use super::people::tenant::{self, NewTenant};
@@ -63,7 +65,15 @@ fn start_node(step: &mut Step<'_>, id: NodeId, address: &str, zone: &str) -> Res
         Some(node) => node,
         None => founder(step, id)?,
     };
-    if let Some(lease) = node.lease {
+    // Not the last one alone: those before it may have been waiting for what was under way.
+    let mut leases = Vec::new();
+    table::scan::<Writers>(step.reader(), &(), &mut |(number,), writer| {
+        if matches!(writer, Writer::Lease { node, .. } if node == id) {
+            leases.push(number);
+        }
+        ControlFlow::Continue(())
+    })?;
+    for lease in leases {
         close_lease(step, id, lease)?;
     }
     let (address, zone) = (address.to_owned(), zone.to_owned());
@@ -174,6 +184,7 @@ mod tests {
         assert!(!is_open(&fixture, first) && is_open(&fixture, third));
         let Ok(Answer::Lease(fourth)) = start(&mut fixture, 3, 3) else { panic!("a lease") };
         assert!(!is_open(&fixture, third) && is_open(&fixture, fourth));
+        assert!(!is_open(&fixture, second), "nobody writes under what was left open");
         let node = table::get::<Nodes>(&fixture.tables, &(3,)).expect("memory never fails");
         assert_eq!(node.map(|node| (node.incarnation, node.lease)), Some((2, Some(fourth))));
     }
