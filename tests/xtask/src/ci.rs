@@ -49,12 +49,14 @@ const RUNNING: [Step; 5] = [
     // without, some crates below are built twice.
     Step { name: "build", arguments: &["build", "--workspace", "--bins", "--tests", "--locked"] },
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
-    // By the binary alone, so that cargo takes the one that was built above.
+    // In a profile of their own: they are slow without optimisation.
     Step {
         name: "fixed seeds",
         arguments: &[
             "run",
-            "--bin",
+            "--profile",
+            "simulate",
+            "--package",
             "simulator",
             "--locked",
             "--quiet",
@@ -63,7 +65,7 @@ const RUNNING: [Step; 5] = [
             "--from",
             "1",
             "--seeds",
-            "200",
+            "80",
         ],
     },
     // It prints where they began, and how to see again what one of them found.
@@ -71,19 +73,32 @@ const RUNNING: [Step; 5] = [
         name: "fresh seeds",
         arguments: &[
             "run",
-            "--bin",
+            "--profile",
+            "simulate",
+            "--package",
             "simulator",
             "--locked",
             "--quiet",
             "--",
             "swarm",
             "--seeds",
-            "100",
+            "20",
         ],
     },
     Step {
         name: "planted bugs",
-        arguments: &["run", "--bin", "simulator", "--locked", "--quiet", "--", "plant", "--all"],
+        arguments: &[
+            "run",
+            "--profile",
+            "simulate",
+            "--package",
+            "simulator",
+            "--locked",
+            "--quiet",
+            "--",
+            "plant",
+            "--all",
+        ],
     },
 ];
 
