@@ -55,8 +55,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// From where on a node's log is to be looked at; nothing when it is as it was. What was applied
-    /// cannot change any more.
+    /// From where on a node's log is to be looked at; nothing when it is as it was. What was
+    /// applied cannot change any more.
     pub(crate) fn unseen(&mut self, stand: &Stand) -> Option<u64> {
         let now = (stand.last_entry, stand.applied_entry);
         let before = self.looked.insert(stand.node, now);
@@ -78,8 +78,8 @@ impl Watch {
             if first.digest != mark.digest || is_behind_other {
                 let (Mark { index, term, .. }, other) = (*mark, first.node);
                 let what = format!(
-                    "entry {index} of term {term} is another at node {node} than it was at {other}, \
-                     or behind another"
+                    "entry {index} of term {term} is another at node {node} than it was at \
+                     {other}, or behind another"
                 );
                 violations.push(violation("Raft: log matching", what));
             }

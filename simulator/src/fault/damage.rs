@@ -52,7 +52,7 @@ pub(super) fn victim(options: &Options) -> (NodeId, u64) {
     (NodeId(1 + at / options.drives), at % options.drives)
 }
 
-/// How chunks are kept when the run begins. A failure domain is a drive of the only node, or a node.
+/// How chunks are kept when the run begins. A failure domain is a node, or a drive of the only one.
 pub(super) fn profile(options: &Options) -> Profile {
     let domains = if options.nodes == 1 { options.drives } else { options.nodes };
     Profile::for_domains(usize::try_from(domains).unwrap_or(0))
