@@ -43,7 +43,7 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 5] = [
+const RUNNING: [Step; 4] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
@@ -83,21 +83,6 @@ const RUNNING: [Step; 5] = [
             "swarm",
             "--seeds",
             "20",
-        ],
-    },
-    Step {
-        name: "planted bugs",
-        arguments: &[
-            "run",
-            "--profile",
-            "simulate",
-            "--package",
-            "simulator",
-            "--locked",
-            "--quiet",
-            "--",
-            "plant",
-            "--all",
         ],
     },
 ];
