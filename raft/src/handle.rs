@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use node_base::plant::{self, Bug};
-use node_base::{Duration, NodeId};
+use node_base::{Duration, NodeId, Sha256, sha256};
 use node_world::{Class, Peer, Task, World};
 use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
@@ -23,7 +23,7 @@ use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
 use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
-use crate::types::Types;
+use crate::types::{Entry, LogId, Types, encode_entry};
 use crate::{members, propose, read};
 
 /// What openraft says of it; for the log.
@@ -80,6 +80,15 @@ pub struct Status {
     /// Those of them who vote.
     pub voters: Vec<NodeId>,
     pub log_bytes: u64,
+}
+
+/// An entry of the log, without what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub index: u64,
+    /// Of the leader that gave it its place.
+    pub term: u64,
+    pub digest: Sha256,
 }
 
 /// One node's part in the agreement.
@@ -211,6 +220,19 @@ impl Raft {
             voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
             log_bytes: self.group.log.bytes(),
         }
+    }
+
+    /// What the log holds from an index on, for whoever compares the logs of nodes: entries of one
+    /// place and one term are equal. Nothing where the drive does not answer.
+    pub async fn marks(&self, index: u64) -> Vec<Mark> {
+        let entries = self.group.log.since(index).await.unwrap_or_default();
+        let mark = |entry: &Entry| {
+            let mut bytes = Vec::new();
+            encode_entry(entry, &mut bytes);
+            let LogId { leader_id, index } = entry.log_id;
+            Mark { index, term: leader_id.term, digest: sha256(&bytes) }
+        };
+        entries.iter().map(mark).collect()
     }
 
     /// Ready once this node has left the agreement for good, by a failed drive or a broken

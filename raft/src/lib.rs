@@ -34,7 +34,7 @@ mod types;
 mod wire;
 
 pub use folder::{FolderError, Identity};
-pub use handle::{Dead, FoundError, OpenError, Raft, Status};
+pub use handle::{Dead, FoundError, Mark, OpenError, Raft, Status};
 pub use join::{JoinError, JoinRequest, identity, join};
 pub use log::LogError;
 pub use propose::ProposeError;

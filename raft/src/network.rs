@@ -27,8 +27,13 @@ const PIECE_BYTES: usize = 1 << 20;
 /// How long a node that cannot be reached is left alone.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long entries may take.
-const ENTRIES_LIMIT: Duration = Duration::from_secs(30);
+/// How long entries may take: a lost message holds its peer up for no longer than this, and many
+/// bytes still arrive over a slow network.
+const ENTRIES_LIMIT: Duration = Duration::from_secs(2);
+/// The slowest network that is waited for, in bytes a second.
+const ENTRIES_PACE: u32 = 256 << 10;
+/// However many bytes there are.
+const ENTRIES_LIMIT_MAX: Duration = Duration::from_secs(30);
 
 type RpcError = RPCError<u64, String, RaftError<u64>>;
 
@@ -143,7 +148,9 @@ impl Way {
             if let Some(mut old) = self.under_way.take() {
                 old.reply.abort();
             }
-            let reply = self.world.spawn(self.send(self.append(request), ENTRIES_LIMIT));
+            let message = self.append(request);
+            let limit = entries_limit(message.len());
+            let reply = self.world.spawn(self.send(message, limit));
             let (vote, previous) = (request.vote, request.prev_log_id);
             self.under_way = Some(UnderWay { vote, previous, last, reply });
         }
@@ -208,6 +215,13 @@ impl Way {
             })
             .await
     }
+}
+
+/// How long a message of entries of this size may take.
+fn entries_limit(bytes: usize) -> Duration {
+    let pace = Duration::from_secs(1) / ENTRIES_PACE;
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    ENTRIES_LIMIT.saturating_add(pace.saturating_mul(bytes)).min(ENTRIES_LIMIT_MAX)
 }
 
 /// Rows, where the rest begins, and with the last rows the note.

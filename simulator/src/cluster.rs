@@ -1,6 +1,8 @@
 //! A cluster under test, as its clients and its checks reach it: requests to routers over a
 //! pretend network between people and nodes, and the insides of a node for final inspection.
 
+mod roster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use http_body_util::BodyExt;
 use node_assembly::{Addresses, Body, JoinSettings, Node, Ops, Router, Settings};
 use node_base::{Duration, NodeId};
 use node_world::{Task, World};
+use raft_meta::table::cluster::Seat;
 use simulator_world::{Chance, DiskFaults, NetFaults, Sim};
 use tower::ServiceExt;
 
@@ -59,6 +62,13 @@ struct Inner {
     nodes: Mutex<BTreeMap<NodeId, Option<Up>>>,
     /// Nodes that must not start now.
     held: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that are asked to stop in good order, and those that have been another version since.
+    stopping: Mutex<BTreeSet<NodeId>>,
+    upgraded: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that are to leave the cluster, or have left it.
+    leaving: Mutex<BTreeSet<NodeId>>,
+    /// Which seat each node is to have.
+    seats: Mutex<BTreeMap<NodeId, Seat>>,
     /// What is wrong with drives, or with their chunks alone.
     disks: Mutex<BTreeMap<(NodeId, u64, bool), DiskFaults>>,
     failures: Mutex<Vec<Failure>>,
@@ -114,6 +124,10 @@ impl Cluster {
             wire: Chance::new(options.seed, "client network"),
             nodes: Mutex::new(nodes),
             held: Mutex::default(),
+            stopping: Mutex::default(),
+            upgraded: Mutex::default(),
+            leaving: Mutex::default(),
+            seats: Mutex::default(),
             disks: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
@@ -121,7 +135,7 @@ impl Cluster {
         }))
     }
 
-    /// All nodes, up or down.
+    /// All nodes of the cluster, up or down.
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
         lock(&self.0.nodes).keys().copied().collect()
     }
@@ -272,7 +286,7 @@ impl Cluster {
     }
 
     async fn keep_up(self, node: NodeId) {
-        loop {
+        while lock(&self.0.nodes).contains_key(&node) {
             let may_join = node == FOUNDER || lock(&self.0.invitation).is_some();
             if may_join && !lock(&self.0.held).contains(&node) {
                 match Box::pin(self.start(node)).await {
@@ -295,8 +309,10 @@ impl Cluster {
             cluster: self.0.sim.peer(node).address,
         };
         let inner = world.clone();
+        let is_upgraded = lock(&self.0.upgraded).contains(&node);
+        let version = if is_upgraded { "next" } else { env!("CARGO_PKG_VERSION") };
         let starting = world.spawn(Box::pin(async move {
-            Node::start(inner, &settings, addresses, env!("CARGO_PKG_VERSION")).await
+            Node::start(inner, &settings, addresses, version).await
         }));
         // It may go down before it is up.
         let Ok(started) = starting.await else { return Ok(None) };
@@ -309,13 +325,22 @@ impl Cluster {
         }
         let dead = started.dead();
         let up = Up { world, router: started.router(), node: started };
-        lock(&self.0.nodes).insert(node, Some(up));
-        self.note(format_args!("up {node}"));
-        tokio::select! {
-            biased;
-            () = self.0.sim.down(node) => Ok(None),
-            dead = dead => Ok(Some(dead.to_string())),
+        match lock(&self.0.nodes).get_mut(&node) {
+            Some(slot) => *slot = Some(up),
+            // It was removed meanwhile.
+            None => return Ok(None),
         }
+        self.note(format_args!("up {node}"));
+        let died = tokio::select! {
+            biased;
+            () = self.0.sim.down(node) => None,
+            dead = dead => Some(dead.to_string()),
+        };
+        if lock(&self.0.stopping).contains(&node) {
+            self.0.sim.down(node).await;
+            return Ok(None);
+        }
+        Ok(died)
     }
 
     /// How a node that is of no cluster yet comes into this one.
@@ -328,7 +353,8 @@ impl Cluster {
 
     fn failed(&self, node: NodeId, what: String) {
         self.note(format_args!("failed {node}: {what}"));
-        let is_excused = lock(&self.0.disks).keys().any(|(at, ..)| *at == node);
+        let is_leaving = lock(&self.0.leaving).contains(&node);
+        let is_excused = is_leaving || lock(&self.0.disks).keys().any(|(at, ..)| *at == node);
         let at = self.now();
         lock(&self.0.failures).push(Failure { node, at, what, is_excused });
     }

@@ -1,10 +1,13 @@
 //! The commands, as people write them.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 use node_base::Duration;
 use node_base::plant::Bug;
+use tracing::Level;
 
 use crate::options::Seed;
 use crate::replay::Replay;
@@ -48,6 +51,9 @@ pub(crate) enum Command {
         /// Up to this virtual second.
         #[arg(long, value_name = "SECONDS")]
         until: Option<f64>,
+        /// Has what nodes log in the trace too, down to this level: error, warn, info, debug.
+        #[arg(long, value_name = "LEVEL")]
+        log: Option<Level>,
         /// Writes a page with a lane for each node and each client.
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
@@ -114,11 +120,11 @@ impl Command {
                 let jobs = jobs.unwrap_or_else(cores).max(1);
                 swarm(Swarm { from: from.0, amount, jobs, keep_going })
             }
-            Self::Replay { seed: text, trace, until, html, faults } => {
+            Self::Replay { seed: text, trace, until, log, html, faults } => {
                 let until = until.map(Duration::try_from_secs_f64).transpose();
                 let until = until.map_err(|error| Failure::Called(error.to_string()))?;
                 let only = faults.map(|numbers| numbers.into_iter().collect());
-                let replay = Replay { trace, until, only, html: html.is_some() };
+                let replay = Replay { trace, until, only, log, html: html.is_some() };
                 replay_seed(seed(&text)?, &replay, html)
             }
             Self::Shrink { seed: text } => shrink(seed(&text)?),
@@ -232,19 +238,35 @@ fn plant_bugs(
             println!("{name:<26} {what}");
         }
     }
-    let mut missed = Vec::new();
-    for bug in bugs {
-        let (name, _) = plant::name(bug);
-        match hunt_often(bug, from, hunts) {
-            Some(told) => println!("{name:<26} {told}"),
-            None => missed.push(name),
-        }
-    }
+    let missed = hunt_all(&bugs, from, hunts);
     if missed.is_empty() {
         return Ok(());
     }
     let (missed, most) = (missed.join(", "), plant::SEEDS_MAX);
     Err(Failure::Broken(format!("not found within {most} seeds: {missed}")))
+}
+
+/// Hunts bugs, as many at once as there are cores, and tells of each; answers those that were not
+/// found.
+#[expect(clippy::disallowed_methods, reason = "hunts share nothing, so they get threads")]
+fn hunt_all(bugs: &[Bug], from: Seed, hunts: u64) -> Vec<&'static str> {
+    let next = AtomicUsize::new(0);
+    let missed: Mutex<Vec<&str>> = Mutex::default();
+    let hunt = || {
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, _) = plant::name(*bug);
+            match hunt_often(*bug, from, hunts) {
+                Some(told) => println!("{name:<26} {told}"),
+                None => missed.lock().unwrap_or_else(PoisonError::into_inner).push(name),
+            }
+        }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..cores() {
+            threads.spawn(hunt);
+        }
+    });
+    missed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many seeds it took, by the median of some hunts, and what the first one found.

@@ -14,6 +14,7 @@ mod command;
 mod determinism;
 mod fault;
 mod history;
+mod log;
 mod options;
 mod plant;
 mod replay;

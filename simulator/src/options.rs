@@ -7,12 +7,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use node_base::Duration;
+use node_base::{Duration, NodeId};
 use serde::{Deserialize, Serialize};
 use simulator_world::Chance;
 
 /// How options are drawn from a seed.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The number of a run, with the version of the options that it stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,6 +64,7 @@ pub(crate) struct Options {
     pub(crate) nodes: u64,
     /// Of each node.
     pub(crate) drives: u64,
+    pub(crate) members: Members,
     /// How long faults and workload go on, in milliseconds of virtual time.
     pub(crate) length_ms: u64,
     pub(crate) tuning: Tuning,
@@ -71,6 +72,24 @@ pub(crate) struct Options {
     pub(crate) faults: Rates,
     pub(crate) damages: Damages,
     pub(crate) workload: Workload,
+}
+
+/// Which nodes come and go.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Members {
+    /// So many join while the run lasts, numbered on from the first ones.
+    pub(crate) joiners: u64,
+    /// One of the first ones goes for good.
+    pub(crate) leave: Option<Leave>,
+}
+
+/// How a node goes for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Leave {
+    /// The cluster is told to do without it.
+    Removed,
+    /// Its machine is lost with all drives, and another joins in its place.
+    Replaced,
 }
 
 /// Settings of the nodes: small enough that what happens rarely happens in a run.
@@ -119,6 +138,10 @@ pub(crate) struct Rates {
     pub(crate) disk_rot_ms: Option<u64>,
     pub(crate) disk_misdirected_ms: Option<u64>,
     pub(crate) drive_lost_ms: Option<u64>,
+    /// A node stops in good order, and comes back as another version.
+    pub(crate) upgrade_ms: Option<u64>,
+    /// A node may not vote for a while.
+    pub(crate) demotion_ms: Option<u64>,
 }
 
 /// How much of what keeps bytes may be destroyed.
@@ -139,8 +162,11 @@ pub(crate) struct Workload {
     pub(crate) syncers: u64,
     pub(crate) movers: u64,
     pub(crate) deleters: u64,
+    /// How many kinds of doors are opened and closed: none, membership, and entries of a list too.
     pub(crate) permitters: u64,
     pub(crate) fillers: u64,
+    /// Clients that do what no order is looked for in.
+    pub(crate) minglers: u64,
     /// A client rests up to this long between two operations.
     pub(crate) pause_ms_max: u64,
     /// The largest file that is uploaded.
@@ -151,11 +177,13 @@ impl Options {
     /// What the seed decides.
     pub(crate) fn draw(Seed(seed): Seed) -> Self {
         let chance = Chance::new(seed, "options");
+        let nodes = pick(&chance, &[1, 1, 2, 3, 3, 3, 4, 5, 6, 7]);
         Self {
             version: VERSION,
             seed,
-            nodes: pick(&chance, &[1, 1, 2, 3, 3, 3, 4, 5, 6, 7]),
+            nodes,
             drives: pick(&chance, &[1, 1, 2, 3]),
+            members: Members::draw(&Chance::new(seed, "members"), nodes),
             length_ms: chance.range(30_000..90_001),
             tuning: Tuning::draw(&chance),
             network: Network::draw(&chance),
@@ -177,6 +205,17 @@ impl Options {
         self.damages == Damages::Beyond && any.iter().any(Option::is_some)
     }
 
+    /// The number of the node that takes the place of one that was lost.
+    pub(crate) fn successor(&self) -> NodeId {
+        NodeId(self.nodes + self.members.joiners + 1)
+    }
+
+    /// How many nodes there may ever be; their numbers begin with one.
+    pub(crate) fn nodes_ever(&self) -> u64 {
+        let is_replaced = self.members.leave == Some(Leave::Replaced);
+        self.nodes + self.members.joiners + u64::from(is_replaced)
+    }
+
     pub(crate) fn length(&self) -> Duration {
         Duration::from_millis(self.length_ms)
     }
@@ -190,6 +229,15 @@ fn pick<T: Copy>(chance: &Chance, from: &[T]) -> T {
 fn rate(chance: &Chance, often_ms: u64, seldom_ms: u64) -> Option<u64> {
     let mean = chance.range(often_ms..seldom_ms);
     chance.happens(0.75).then_some(mean)
+}
+
+impl Members {
+    fn draw(chance: &Chance, nodes: u64) -> Self {
+        let joiners = pick(chance, &[0, 0, 1, 2]);
+        let leave = pick(chance, &[None, None, Some(Leave::Removed), Some(Leave::Replaced)]);
+        // With fewer nodes, one that goes takes the agreement or the last copies with it.
+        Self { joiners, leave: leave.filter(|_| nodes >= 3) }
+    }
 }
 
 impl Tuning {
@@ -235,6 +283,8 @@ impl Rates {
             disk_rot_ms: rate(chance, 20_000, 90_000),
             disk_misdirected_ms: rate(chance, 30_000, 120_000),
             drive_lost_ms: rate(chance, 60_000, 240_000),
+            upgrade_ms: rate(chance, 20_000, 90_000),
+            demotion_ms: rate(chance, 30_000, 120_000),
         }
     }
 }
@@ -248,8 +298,9 @@ impl Workload {
             syncers: chance.range(1..4),
             movers: chance.range(0..3),
             deleters: chance.range(0..3),
-            permitters: chance.range(0..2),
+            permitters: chance.range(0..3),
             fillers: chance.range(0..2),
+            minglers: chance.range(0..3),
             pause_ms_max: pick(chance, &[800, 2_000, 4_000]),
             file_bytes_max: pick(chance, &[20_000, 300_000, 1_500_000]),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use node_base::Duration;
+use tracing::Level;
 
 use crate::options::{Options, Seed};
 use crate::run::{Found, Run};
@@ -18,6 +19,8 @@ pub(crate) struct Replay {
     /// These faults of the plan alone.
     pub(crate) only: Option<BTreeSet<usize>>,
     pub(crate) html: bool,
+    /// Down to which level what nodes log is in the trace.
+    pub(crate) log: Option<Level>,
 }
 
 /// What there is to see.
@@ -33,7 +36,7 @@ impl Replay {
         if let Some(only) = &self.only {
             run.plan = run.plan.only(only);
         }
-        run.kept = usize::MAX;
+        (run.kept, run.log) = (usize::MAX, self.log);
         let mut found = run.run();
         if let Some(until) = self.until {
             found.lines.retain(|line| moment(line).is_none_or(|at| at <= until));

@@ -11,11 +11,13 @@ use std::sync::OnceLock;
 use node_base::Duration;
 use node_base::plant::{self, Bug};
 use simulator_world::{Sim, Simulation, Trace};
+use tracing::Level;
 
 use crate::check::{self, Violation, Watch};
 use crate::cluster::Cluster;
 use crate::fault::Plan;
 use crate::history::History;
+use crate::log;
 use crate::options::Options;
 use crate::workload;
 
@@ -37,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) bug: Option<Bug>,
     /// How many of the latest lines of the trace are kept.
     pub(crate) kept: usize,
+    /// Down to which level what nodes log is in the trace.
+    pub(crate) log: Option<Level>,
 }
 
 /// What came of it.
@@ -54,7 +58,7 @@ pub(crate) struct Found {
 impl Run {
     /// What a seed decides.
     pub(crate) fn of(options: Options) -> Self {
-        Self { plan: Plan::draw(&options), options, bug: None, kept: 0 }
+        Self { plan: Plan::draw(&options), options, bug: None, kept: 0, log: None }
     }
 
     /// Runs it to its end, on this thread and one of its own.
@@ -71,6 +75,7 @@ impl Run {
                 // Nobody sets it before.
                 let _ = seen.set(sim.clone());
                 plant::plant(self.bug);
+                let _following = self.log.map(|level| log::follow(&sim, level));
                 let (violations, took) = Box::pin(self.live(&sim)).await;
                 (violations, took, sim.trace())
             })

@@ -39,7 +39,7 @@ fn draw(run: &Run, found: &Found) -> Drawing {
     let mut drawing = Drawing {
         title: format!("seed {}", run.options.seed()),
         head: report::head(run),
-        lanes: (1..=run.options.nodes).map(|node| format!("node {node}")).collect(),
+        lanes: (1..=run.options.nodes_ever()).map(|node| format!("node {node}")).collect(),
         ..Drawing::default()
     };
     let mut reader = Reader::default();

@@ -97,14 +97,17 @@ impl Expected {
         }
     }
 
-    /// The chunk as it is to be written.
+    /// The chunk as it is to be written. Its generation is its own in the session: what becomes of
+    /// one chunk's copy says nothing of another's.
     fn new_chunk(
         &self,
         tenant: TenantId,
+        index: u64,
         plain: Bytes,
         expected: Option<Sha256>,
     ) -> Result<chunkstore::NewChunk, OpError> {
-        let generation = Generation::new(self.writer, 0).ok_or(OpError::unavailable())?;
+        let count = index % Generation::PER_WRITER;
+        let generation = Generation::new(self.writer, count).ok_or(OpError::unavailable())?;
         Ok(chunkstore::NewChunk { tenant, generation, plain, expected })
     }
 }
@@ -258,7 +261,7 @@ impl Ops {
                     here.push((at, known, bytes, hash));
                 }
                 Ok((Looked { expected, known, .. }, hash)) => {
-                    new.push(expected.new_chunk(call.tenant(), bytes, hash)?);
+                    new.push(expected.new_chunk(call.tenant(), index, bytes, hash)?);
                     new_known.push((at, known));
                 }
                 Err(refusal) => {
@@ -352,7 +355,7 @@ impl Ops {
                 let index = chunks.iter().find(|c| c.chunk.hash == hash).map_or(0, |c| c.index);
                 let expected =
                     self.ask(&call, move |tables, _| expected(tables, who, upload, index)).await?;
-                let new = expected.new_chunk(who.0, chunk, Some(hash))?;
+                let new = expected.new_chunk(who.0, index, chunk, Some(hash))?;
                 let written = self.write_chunks(vec![new]).await.pop();
                 let written = written.unwrap_or(Err(OpError::Unknown))?;
                 for received in chunks.iter_mut().filter(|c| c.chunk.hash == hash) {

@@ -210,6 +210,11 @@ impl LogStore {
         self.world.blocking(move || found.into_iter().map(load).collect()).await
     }
 
+    /// The entries from an index on.
+    pub(crate) async fn since(&self, index: u64) -> Result<Vec<Entry>, LogError> {
+        self.read(index, u64::MAX, REPLICATED_AT_ONCE).await
+    }
+
     #[cfg(test)]
     pub(super) fn cached(&self) -> usize {
         self.memory().index.cached()

@@ -328,6 +328,24 @@ fn entries_that_take_longer_than_a_heartbeat_arrive() {
 }
 
 #[test]
+fn a_follower_that_missed_entries_for_a_moment_has_them_soon() {
+    run(6, async |sim| {
+        let cluster = Cluster::found(sim.clone()).await;
+        let leader = cluster.leader().expect("one leads");
+        let behind = (leader + 1) % 3;
+        // Shorter than an election's time, so that the same leader goes on.
+        sim.partition_one_way(NodeId(leader as u64 + 1), NodeId(behind as u64 + 1));
+        assert!(cluster.propose(leader, 12, 0).await, "two of three agree");
+        sim.sleep(Duration::from_millis(60)).await;
+        sim.heal();
+        let healed = sim.elapsed();
+        assert_eq!(cluster.rows(behind).await.len(), 101);
+        let took = sim.elapsed() - healed;
+        assert!(took < Duration::from_secs(4), "it waited {took:?} for what was lost");
+    });
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let first = run(17, crash_and_part);
     assert_eq!(run(17, crash_and_part), first);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use node_base::{FileId, VersionId};
+use api_types::v1::conflicts::Strategy;
+use node_base::{ConflictId, FileId, VersionId};
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Answer, Ask, History, Operation};
+use crate::client::content::Content;
+use crate::history::{Answer, Ask, History, Operation, Told};
 
 const PROMISE: &str = "P3 both survive";
 const PROMISED_IN: &str = "ARCHITECTURE.md, section 9, P3";
@@ -15,16 +17,13 @@ pub(super) fn check(history: &History, facts: &Facts) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut winners: BTreeMap<(FileId, VersionId), &Operation> = BTreeMap::new();
     for op in &history.operations {
-        let Ask::Replace { file, base, content, .. } = &op.ask else { continue };
-        if let Answer::Refused(refused) = &op.answer
-            && let Some(conflict) = refused.conflict
+        if let (Some(conflict), Some(content)) = (conflict(op), op.ask.content())
+            && !is_kept(history, facts, conflict, content)
         {
-            let kept = facts.conflicts.get(&conflict).and_then(Option::as_ref);
-            if !kept.is_some_and(|kept| kept.is(content)) {
-                let what = format!("{conflict} does not have the content that lost");
-                violations.push(violation(op, &what));
-            }
+            let what = format!("{conflict} does not have the content that lost");
+            violations.push(violation(op, &what));
         }
+        let Ask::Replace { file, base, .. } = &op.ask else { continue };
         let made = op.item().and_then(|seen| seen.version);
         let (Some(base), Some((made, _))) = (base, made) else { continue };
         if made == *base {
@@ -46,6 +45,31 @@ pub(super) fn check(history: &History, facts: &Facts) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// The conflict that an operation was told it led to.
+fn conflict(op: &Operation) -> Option<ConflictId> {
+    match &op.answer {
+        Answer::Refused(refused) => refused.conflict,
+        Answer::Done(Told::Conflict(conflict)) => Some(*conflict),
+        Answer::Done(_) | Answer::Unknown => None,
+    }
+}
+
+/// Until a conflict is settled it keeps the content itself, and some version does from then on.
+fn is_kept(history: &History, facts: &Facts, conflict: ConflictId, content: &Content) -> bool {
+    let kept = facts.conflicts.get(&conflict).and_then(Option::as_ref);
+    let settles = |op: &Operation| match &op.ask {
+        Ask::Resolve { conflict: settled, .. } => {
+            *settled == conflict && (op.is_done() || op.is_doubtful())
+        }
+        Ask::Send { strategy, .. } => {
+            *strategy != Strategy::Manual && op.told() == Some(&Told::Conflict(conflict))
+        }
+        _ => false,
+    };
+    kept.is_some_and(|kept| kept.is(content))
+        || facts.versions_like(content).next().is_some() && history.operations.iter().any(settles)
 }
 
 fn violation(op: &Operation, what: &str) -> Violation {

@@ -10,7 +10,7 @@ use api_types::v1::error::ErrorCode;
 use super::facts::{Fact, Facts, Standing, Stored, Stuff};
 use crate::client::content::{Content, Piece};
 use crate::history::{Answer, Ask, History, NEVER, Operation, Refused, Seen, Told, Way};
-use crate::workload::ground::{Kind, Site};
+use crate::workload::ground::{Door, Kind, Site};
 
 /// A share of one person's, in which one thing happens after the other.
 pub(super) struct Example {
@@ -44,7 +44,14 @@ pub(super) fn stuff(n: u64) -> Stuff {
 impl Default for Example {
     fn default() -> Self {
         let (share, user, guest) = (ShareId::from(1), UserId::from(2), UserId::from(3));
-        let site = Site { share, kind: Kind::Open, owner: user, guest: None, quota: None };
+        let site = Site {
+            share,
+            kind: Kind::Open,
+            owner: user,
+            guest: None,
+            quota: None,
+            door: Door::Member,
+        };
         let history = History { sites: vec![site], ..History::default() };
         Self { history, facts: Facts::default(), share, user, guest, ids: 10, moments: 0 }
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use node_base::{ConflictId, FileId, Sha256, ShareId, TenantId, VersionId};
+use node_base::{ConflictId, FileId, Sha256, ShareId, TenantId, UploadId, UserId, VersionId};
 use raft_meta::query::audit::{Drift, recount};
 use raft_meta::table::conflict::Conflicts;
 use raft_meta::table::item::{
     Body, Checksum, Content as Chunks, ItemId, ItemState, Items, ManifestPages, Parent, Version,
     Versions,
 };
+use raft_meta::table::upload::{UploadState, Uploads};
 use raft_meta::{Reader, TableError, table};
 
 use crate::client::content::Content;
@@ -23,6 +24,8 @@ pub(crate) struct Facts {
     /// The contents that conflicts keep.
     pub(crate) conflicts: BTreeMap<ConflictId, Option<Stuff>>,
     pub(crate) drift: Vec<Drift>,
+    /// Upload sessions that nobody has ended.
+    pub(crate) sessions: Vec<(UserId, UploadId)>,
 }
 
 /// An item.
@@ -100,6 +103,12 @@ impl Facts {
             let content = content.map(|row| stuff(tables, tenant, row)).transpose()?;
             facts.conflicts.insert(conflict, content);
         }
+        table::scan::<Uploads>(tables, &(tenant,), &mut |(_, upload), row| {
+            if row.state == UploadState::Open {
+                facts.sessions.push((row.user, upload));
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(facts)
     }
 

@@ -44,7 +44,14 @@ pub(super) async fn read_all(client: &Client, history: &History, facts: &Facts) 
 
 /// The version that an operation was told it made.
 fn brought(op: &Operation) -> Option<(VersionId, u32)> {
-    let brings = matches!(op.ask, Ask::File { .. } | Ask::Replace { .. } | Ask::Revive { .. });
+    let brings = matches!(
+        op.ask,
+        Ask::File { .. }
+            | Ask::Replace { .. }
+            | Ask::Revive { .. }
+            | Ask::Send { .. }
+            | Ask::Copy { .. }
+    );
     op.item().filter(|_| brings)?.version
 }
 

@@ -45,14 +45,22 @@ pub(crate) struct Bytes {
 }
 
 /// What is left over, and, unless more was destroyed than the promise bears, what is not there as
-/// often as it should be.
-pub(crate) fn check(bytes: &Bytes, may_be_lost: bool) -> Vec<Violation> {
+/// often as it should be. `may_be_written`: some writer may still be open, and its bytes be there.
+pub(crate) fn check(bytes: &Bytes, may_be_lost: bool, may_be_written: bool) -> Vec<Violation> {
     let mut violations = Vec::new();
+    let is_left = |standing| match standing {
+        Standing::Recorded => false,
+        Standing::Written => !may_be_written,
+        Standing::Orphaned => true,
+    };
     let left: Vec<String> = bytes
         .lying
         .iter()
-        .filter(|lying| lying.standing == Standing::Orphaned && !lying.is_trashed)
-        .map(|lying| format!("shard {} of {:?} on drive {:?}", lying.index, lying.key, lying.drive))
+        .filter(|lying| is_left(lying.standing) && !lying.is_trashed)
+        .map(|lying| {
+            let Lying { index, key, node, drive, standing, .. } = lying;
+            format!("shard {index} of {key:?} at node {node} on drive {drive:?}: {standing:?}")
+        })
         .collect();
     violations.extend(report("nothing names what lies there", &left));
     let unneeded: Vec<String> = bytes
@@ -143,26 +151,30 @@ mod tests {
 
     #[test]
     fn what_is_named_leased_or_in_the_trash_is_in_order() {
-        assert_eq!(check(&sound(), false), []);
+        assert_eq!(check(&sound(), false, true), []);
     }
 
     #[test]
     fn what_is_left_or_lacking_or_not_collected_is_found() {
+        assert!(
+            check(&sound(), false, false)[0].what.contains("nothing names"),
+            "no writer is open"
+        );
         let mut bytes = sound();
         bytes.lying.push(lying(5, 0, Standing::Orphaned));
-        assert!(check(&bytes, false)[0].what.contains("nothing names"));
+        assert!(check(&bytes, false, true)[0].what.contains("nothing names"));
         let mut bytes = sound();
         bytes.lying.remove(4);
-        assert!(check(&bytes, false)[0].what.contains("2 of 3 shards"));
-        assert_eq!(check(&bytes, true), []);
+        assert!(check(&bytes, false, true)[0].what.contains("2 of 3 shards"));
+        assert_eq!(check(&bytes, true, true), []);
         let mut bytes = sound();
         bytes.lying.retain(|lying| lying.key != key(1));
-        assert!(check(&bytes, false)[0].what.contains("no shard at all"));
+        assert!(check(&bytes, false, true)[0].what.contains("no shard at all"));
         let mut bytes = sound();
         bytes.lying[1].drive = bytes.lying[0].drive;
-        assert!(check(&bytes, false)[0].what.contains("on 1 drives"));
+        assert!(check(&bytes, false, true)[0].what.contains("on 1 drives"));
         let mut bytes = sound();
         bytes.recorded[0].references = 0;
-        assert!(check(&bytes, false)[0].what.contains("not collected"));
+        assert!(check(&bytes, false, true)[0].what.contains("not collected"));
     }
 }

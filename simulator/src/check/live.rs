@@ -12,10 +12,11 @@ use raft_meta::table::chunk::Chunks;
 use raft_meta::{Reader, TableError, table};
 
 use super::leftover::{self, Bytes, Lying, Recorded};
-use super::raft::Stand;
+use super::raft::{Mark, Stand};
 use super::{Violation, touched};
 use crate::cluster::Cluster;
 use crate::history::{Answer, Ask, History, Operation};
+use crate::options::Options;
 
 const PROMISE: &str = "liveness";
 const PROMISED_IN: &str = "ARCHITECTURE.md, section 10";
@@ -23,6 +24,8 @@ const PROMISED_IN: &str = "ARCHITECTURE.md, section 10";
 const AGREED_WITHIN: Duration = Duration::from_secs(120);
 /// Drives hold what they should, and no more, after this long.
 const TIDY_WITHIN: Duration = Duration::from_secs(300);
+/// Nodes give up a lease of so many seconds within that time.
+const LEASE_MAX: u64 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A node says how far it has applied within this long.
 const TOLD_WITHIN: Duration = Duration::from_millis(10);
@@ -67,11 +70,14 @@ pub(super) async fn agreed(cluster: &Cluster) -> Vec<Violation> {
 }
 
 /// Waits until the drives hold what the tables say, as often as they say, and nothing else.
-pub(super) async fn tidy(cluster: &Cluster, tenant: TenantId, may_be_lost: bool) -> Vec<Violation> {
+pub(super) async fn tidy(cluster: &Cluster, tenant: TenantId, options: &Options) -> Vec<Violation> {
+    let may_be_lost = options.may_lose_bytes();
+    // A lease that is not given up within the time may still have bytes.
+    let may_be_written = options.tuning.lease_seconds > LEASE_MAX;
     let end = cluster.now() + TIDY_WITHIN;
     loop {
         let found = match Box::pin(bytes(cluster, tenant)).await {
-            Ok(bytes) => leftover::check(&bytes, may_be_lost),
+            Ok(bytes) => leftover::check(&bytes, may_be_lost, may_be_written),
             Err(why) => vec![violation(format!("the drives cannot be looked at: {why}"))],
         };
         if found.is_empty() || cluster.now() > end {
@@ -103,6 +109,14 @@ pub(super) async fn stand(cluster: &Cluster, node: NodeId, with_tables: bool) ->
         applied_entry: status.applied_entry.unwrap_or_default(),
         tables,
     })
+}
+
+/// What is in a node's log from an index on.
+pub(super) async fn marks(cluster: &Cluster, node: NodeId, from: u64) -> Vec<Mark> {
+    // In a task of the node's, which may crash meanwhile.
+    let asked = cluster.inspect(node, move |ops| async move { ops.raft.marks(from).await });
+    let marks = Box::pin(asked).await.unwrap_or_default().into_iter();
+    marks.map(|mark| Mark { index: mark.index, term: mark.term, digest: mark.digest }).collect()
 }
 
 /// A number for all that is in the tables.

@@ -9,11 +9,11 @@
 //! | P2 [`told`] | copies made of the feed, from any cursor, against the tables' tree |
 //! | P3 [`both`] | what lost is in its conflict; no two edits win over one base |
 //! | P4 [`counted`] | a recount of the tables finds no drift; no quota is passed |
-//! | P5 [`leftover`] | each shard is looked up in the tables, each record on the drives |
+//! | P5 [`leftover`] | sessions are ended; each shard is looked up, each record too |
 //! | P6 [`whole`] | asked again, keys tell the same; all there is was brought once |
 //! | P7 [`shown`] | what a guest was shown, against when it was let in and out |
 //! | P8 [`order`] | a search for an order, for each share |
-//! | Raft [`raft`] | terms, leaders, logs and tables of all nodes, at each look |
+//! | Raft [`raft`] | terms, leaders, logs' entries and tables of all nodes, at each look |
 //! | liveness [`live`] | in bounded time all ends, tables agree, drives are tidy |
 //!
 //! Each judges a history and a moment of the tables, which a test can make by hand: it has one that
@@ -34,8 +34,10 @@ mod shown;
 mod told;
 mod whole;
 
+use http::Method;
 use raft_meta::table::item::ItemId;
 
+use crate::client::request::Request;
 use crate::client::{Client, Patience};
 use crate::cluster::Cluster;
 use crate::history::record::Recorder;
@@ -73,8 +75,11 @@ pub(crate) async fn during(
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
     for node in cluster.nodes() {
-        if let Some(stand) = Box::pin(live::stand(cluster, node, with_tables)).await {
-            violations.extend(watch.see(stand));
+        let Some(stand) = Box::pin(live::stand(cluster, node, with_tables)).await else { continue };
+        violations.extend(watch.see(stand));
+        if let Some(from) = watch.unseen(&stand) {
+            let marks = Box::pin(live::marks(cluster, node, from)).await;
+            violations.extend(watch.match_logs(node, &marks));
         }
     }
     violations
@@ -117,7 +122,14 @@ pub(crate) async fn after(
     for what in undecided {
         cluster.note(format_args!("undecided {what}"));
     }
-    violations.extend(Box::pin(live::tidy(cluster, admin.tenant, options.may_lose_bytes())).await);
+    be_patient();
+    for (user, upload) in &facts.sessions {
+        if let Some(person) = history.people.iter().position(|person| person.user == *user) {
+            let abort = Request::new(Method::DELETE, format!("/uploads/{upload}"));
+            drop(Box::pin(client(person).send(&abort)).await);
+        }
+    }
+    violations.extend(Box::pin(live::tidy(cluster, admin.tenant, options)).await);
     violations
 }
 
@@ -158,12 +170,16 @@ fn touched(op: &Operation) -> Vec<String> {
         | Ask::Trash { item }
         | Ask::Restore { item }
         | Ask::Purge { item }
+        | Ask::Pass { item, .. }
         | Ask::Stat { item } => Some(text(item)),
         Ask::Replace { file, .. }
         | Ask::Revive { file, .. }
         | Ask::Prune { file, .. }
+        | Ask::Copy { file, .. }
         | Ask::Read { file, .. } => Some(file.to_string()),
-        Ask::File { way: Way::Session(upload), .. } => Some(upload.to_string()),
+        Ask::File { way: Way::Session(upload), .. } | Ask::Send { upload, .. } => {
+            Some(upload.to_string())
+        }
         _ => None,
     };
     let told = op.item().map(|seen| text(&seen.item));

@@ -1,5 +1,6 @@
 //! What Raft promises, looked at while the run lasts: one leader a term, no leader without what was
-//! applied before, never back, and the same tables at the same place in the log.
+//! applied before, never back, one entry for an index and a term with the same before it, and the
+//! same tables at the same place in the log.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,29 @@ pub(crate) struct Stand {
     pub(crate) tables: Option<(u64, Sha256)>,
 }
 
+/// An entry of a node's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) index: u64,
+    pub(crate) term: u64,
+    pub(crate) digest: Sha256,
+}
+
+/// An entry as it was first seen: in whose log, and behind an entry of which term.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    node: NodeId,
+    digest: Sha256,
+    behind: Option<u64>,
+}
+
 /// What has been seen of the agreement so far.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// By index and term.
+    entries: BTreeMap<(u64, u64), First>,
+    /// How far each node's log went when it was looked at last, and what was applied of it.
+    looked: BTreeMap<NodeId, (u64, u64)>,
     leaders: BTreeMap<u64, NodeId>,
     /// The last entry that anybody had applied by the time this term was first seen.
     applied_before: BTreeMap<u64, u64>,
@@ -34,6 +55,39 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// From where on a node's log is to be looked at; nothing when it is as it was. What was
+    /// applied cannot change any more.
+    pub(crate) fn unseen(&mut self, stand: &Stand) -> Option<u64> {
+        let now = (stand.last_entry, stand.applied_entry);
+        let before = self.looked.insert(stand.node, now);
+        let from = before.map_or(0, |(_, applied)| applied);
+        (before.is_none_or(|(last, _)| last != stand.last_entry)).then_some(from)
+    }
+
+    /// Compares what is in a node's log with what was seen in others, and in it before.
+    pub(crate) fn match_logs(&mut self, node: NodeId, marks: &[Mark]) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let mut before: Option<Mark> = None;
+        for mark in marks {
+            let behind = before.filter(|before| before.index + 1 == mark.index);
+            let behind = behind.map(|before| before.term);
+            before = Some(*mark);
+            let seen = First { node, digest: mark.digest, behind };
+            let first = self.entries.entry((mark.index, mark.term)).or_insert(seen);
+            let is_behind_other = behind.is_some_and(|term| first.behind.unwrap_or(term) != term);
+            if first.digest != mark.digest || is_behind_other {
+                let (Mark { index, term, .. }, other) = (*mark, first.node);
+                let what = format!(
+                    "entry {index} of term {term} is another at node {node} than it was at \
+                     {other}, or behind another"
+                );
+                violations.push(violation("Raft: log matching", what));
+            }
+            first.behind = first.behind.or(behind);
+        }
+        violations
+    }
+
     /// Compares what is with what was.
     pub(crate) fn see(&mut self, stand: Stand) -> Vec<Violation> {
         let mut violations = Vec::new();
@@ -83,7 +137,7 @@ fn violation(promise: &'static str, what: String) -> Violation {
 mod tests {
     use node_base::{NodeId, Sha256};
 
-    use super::{Stand, Watch};
+    use super::{Mark, Stand, Watch};
 
     fn stand(node: u64, term: u64, leads: bool) -> Stand {
         Stand { node: NodeId(node), term, leads, last_entry: 10, applied_entry: 10, tables: None }
@@ -105,6 +159,27 @@ mod tests {
             stand(1, 2, false),
         ];
         assert_eq!(broken(&stands), [""; 0]);
+    }
+
+    #[test]
+    fn logs_match_where_an_entry_has_one_index_and_term() {
+        let mark = |index, term, n| Mark { index, term, digest: Sha256([n; 32]) };
+        let broken = |one: &[Mark], other: &[Mark]| {
+            let mut watch = Watch::default();
+            assert_eq!(watch.match_logs(NodeId(1), one), []);
+            watch.match_logs(NodeId(2), other).len()
+        };
+        let log = [mark(1, 1, 1), mark(2, 1, 2), mark(3, 2, 3)];
+        assert_eq!(broken(&log, &log), 0);
+        assert_eq!(broken(&log, &[mark(1, 1, 1), mark(2, 3, 9)]), 0, "not yet overwritten");
+        assert_eq!(broken(&log, &[mark(2, 1, 9)]), 1, "another entry");
+        assert_eq!(broken(&log, &[mark(2, 2, 9), mark(3, 2, 3)]), 1, "behind another");
+        let mut watch = Watch::default();
+        let stand =
+            |last_entry, applied_entry| Stand { last_entry, applied_entry, ..stand(1, 1, true) };
+        assert_eq!(watch.unseen(&stand(5, 3)), Some(0));
+        assert_eq!(watch.unseen(&stand(5, 5)), None);
+        assert_eq!(watch.unseen(&stand(9, 6)), Some(5));
     }
 
     #[test]

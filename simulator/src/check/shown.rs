@@ -39,7 +39,9 @@ fn door(history: &History, site: &Site) -> Vec<Violation> {
 
 fn turn(op: &Operation, guest: UserId) -> Option<Turn<'_>> {
     match op.ask {
-        Ask::Member { user, joins } if user == guest && (op.is_done() || op.is_doubtful()) => {
+        Ask::Member { user, joins } | Ask::Entry { user, joins }
+            if user == guest && (op.is_done() || op.is_doubtful()) =>
+        {
             Some(Turn { op, joins })
         }
         _ => None,
@@ -81,7 +83,7 @@ mod tests {
         let mut example = Example::guarded();
         let sight = |example: &mut Example| {
             example.as_guest(
-                Ask::Changes { cursor: None, limit: 1 },
+                Ask::Changes { cursor: None, limit: 1, wait: 0 },
                 Told::Changes { is_shown: true },
             );
             check(&example.history).len()

@@ -10,9 +10,10 @@ use raft_meta::table::item::ItemId;
 
 use super::Violation;
 use super::facts::{Facts, Standing, Stored};
+use crate::client::content::Content;
 use crate::client::{Client, answer, request};
 use crate::history::{Answer, Ask, History, Operation};
-use crate::workload::ground::Site;
+use crate::workload::ground::{Kind, Site};
 
 const PROMISE: &str = "P6 whole or not at all";
 const PROMISED_IN: &str = "ARCHITECTURE.md, section 9, P6";
@@ -43,12 +44,18 @@ pub(super) async fn ask_again(
 
 /// What is answered as it was then, and not as it is.
 const fn can_be_repeated(ask: &Ask) -> bool {
-    !matches!(ask, Ask::Member { .. })
+    !matches!(ask, Ask::Member { .. } | Ask::Entry { .. })
 }
 
 /// Looks for what nobody, or somebody twice, or somebody who was refused, brought about.
 pub(super) fn check(history: &History, facts: &Facts) -> Vec<Violation> {
-    history.sites.iter().flat_map(|site| share(history, facts, site)).collect()
+    let sites = history.sites.iter();
+    sites
+        .flat_map(|site| match site.kind {
+            Kind::Loose => sent(history, facts, site),
+            Kind::Open | Kind::Guarded | Kind::Tight => share(history, facts, site),
+        })
+        .collect()
 }
 
 fn share(history: &History, facts: &Facts, site: &Site) -> Vec<Violation> {
@@ -84,6 +91,22 @@ fn share(history: &History, facts: &Facts, site: &Site) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Where conflicts make versions and files of their own, and files come from other shares: all
+/// there is was sent by somebody.
+fn sent(history: &History, facts: &Facts, site: &Site) -> Vec<Violation> {
+    let contents: Vec<&Content> =
+        history.operations.iter().filter_map(|op| op.ask.content()).collect();
+    let here = |stored: &Stored| {
+        let item = facts.items.get(&ItemId::File(stored.file));
+        item.is_some_and(|fact| fact.share == site.share)
+    };
+    let stored = facts.versions.iter().filter(|(_, stored)| here(stored));
+    let strange = stored.filter(|(_, stored)| !contents.iter().any(|sent| stored.stuff.is(sent)));
+    strange
+        .filter_map(|(version, stored)| unasked(None, &format!("{version} of {}", stored.file)))
+        .collect()
 }
 
 fn may_have_brought(op: &Operation, stored: &Stored) -> bool {

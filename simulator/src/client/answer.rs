@@ -4,7 +4,7 @@ use api_types::v1::Item;
 use api_types::v1::error::ErrorBody;
 use api_types::v1::files::File;
 use api_types::v1::folders::{Children, Folder};
-use api_types::v1::sync::{ChangeType, Changes, SnapshotLine};
+use api_types::v1::sync::{Applied, ApplyStatus, ChangeType, Changes, SnapshotLine};
 use http::header;
 use node_base::{FileId, FolderId, sha256};
 use raft_meta::table::item::ItemId;
@@ -18,7 +18,11 @@ use crate::history::{Answer, Ask, Refused, Seen, Told};
 /// # Errors
 /// What cannot be read of it.
 pub(crate) fn read(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
-    if reply.status < 300 { told(ask, reply).map(Answer::Done) } else { refused(reply) }
+    match ask {
+        _ if reply.status >= 300 => refused(reply),
+        Ask::Send { .. } => sent(reply),
+        _ => told(ask, reply).map(Answer::Done),
+    }
 }
 
 fn refused(reply: &Reply) -> Result<Answer, String> {
@@ -32,18 +36,23 @@ fn refused(reply: &Reply) -> Result<Answer, String> {
 fn told(ask: &Ask, reply: &Reply) -> Result<Told, String> {
     let body = &reply.body;
     Ok(match ask {
-        Ask::Trash { .. } | Ask::Purge { .. } | Ask::Prune { .. } | Ask::Member { .. } => {
-            Told::Nothing
-        }
+        Ask::Trash { .. }
+        | Ask::Purge { .. }
+        | Ask::Prune { .. }
+        | Ask::Member { .. }
+        | Ask::Entry { .. }
+        | Ask::Resolve { .. } => Told::Nothing,
         Ask::Folder { .. } => Told::Item(folder(parse::<Folder>(body)?)?),
-        Ask::File { .. } | Ask::Replace { .. } | Ask::Revive { .. } => {
+        Ask::File { .. } | Ask::Replace { .. } | Ask::Revive { .. } | Ask::Copy { .. } => {
             Told::Item(file(parse::<File>(body)?)?)
         }
         Ask::Restore { .. } => Told::Item(item(parse::<Item>(body)?)?),
-        Ask::Relocate { item, .. } | Ask::Stat { item } => Told::Item(match item {
-            ItemId::Folder(_) => folder(parse::<Folder>(body)?)?,
-            ItemId::File(_) => file(parse::<File>(body)?)?,
-        }),
+        Ask::Relocate { item, .. } | Ask::Stat { item } | Ask::Pass { item, .. } => {
+            Told::Item(match item {
+                ItemId::Folder(_) => folder(parse::<Folder>(body)?)?,
+                ItemId::File(_) => file(parse::<File>(body)?)?,
+            })
+        }
         Ask::List { .. } => {
             let children: Children = parse(body)?;
             if children.total != children.items.len() as u64 {
@@ -58,6 +67,29 @@ fn told(ask: &Ask, reply: &Reply) -> Result<Told, String> {
             Told::Changes { is_shown }
         }
         Ask::Snapshot { .. } => Told::List(lines(body)?.0),
+        Ask::Send { .. } => unreachable!("its answer has one of its own inside"),
+    })
+}
+
+/// What became of the one change that a device sent.
+fn sent(reply: &Reply) -> Result<Answer, String> {
+    let mut applied: Applied = parse(&reply.body)?;
+    let one = applied.results.pop().filter(|_| applied.results.is_empty());
+    let one = one.ok_or("not one result for one change")?;
+    Ok(match one.status {
+        ApplyStatus::Applied => {
+            let resource = one.resource.ok_or("what was applied is not shown")?;
+            Answer::Done(Told::Item(item(resource)?))
+        }
+        ApplyStatus::Conflict => {
+            let conflict = one.conflict.ok_or("a conflict without one")?;
+            Answer::Done(Told::Conflict(id(&conflict.id)?))
+        }
+        ApplyStatus::Rejected => {
+            let error = one.error.ok_or("a rejection without a reason")?;
+            let code = Some(error.code);
+            Answer::Refused(Refused { status: reply.status, code, conflict: None })
+        }
     })
 }
 

@@ -1,12 +1,14 @@
 //! Requests as clients of the contract write them.
 
+use api_types::v1::conflicts::Strategy;
 use bytes::Bytes;
 use http::Method;
-use node_base::ShareId;
+use node_base::{ShareId, UploadId, UserId};
 use raft_meta::table::item::{ItemId, Parent};
 use serde_json::{Value, json};
 
 use super::content::Content;
+use super::upload::Goal;
 use crate::history::{Ask, Way, key};
 
 /// A request, apart from who sends it where.
@@ -82,11 +84,10 @@ fn read(share: ShareId, ask: &Ask) -> Request {
         Ask::Read { file, number: Some(number) } => {
             format!("/files/{file}/content?version={number}")
         }
-        Ask::Changes { cursor: None, limit } => {
-            format!("/sync/changes?share_id={share}&limit={limit}")
-        }
-        Ask::Changes { cursor: Some(cursor), limit } => {
-            format!("/sync/changes?share_id={share}&limit={limit}&cursor={cursor}")
+        Ask::Changes { cursor, limit, wait } => {
+            let cursor = cursor.as_ref().map(|cursor| format!("&cursor={cursor}"));
+            let cursor = cursor.unwrap_or_default();
+            format!("/sync/changes?share_id={share}&limit={limit}&wait={wait}{cursor}")
         }
         Ask::Snapshot { folder: None } => format!("/sync/snapshot?share_id={share}"),
         Ask::Snapshot { folder: Some(folder) } => {
@@ -139,7 +140,68 @@ fn change(share: ShareId, ask: &Ask) -> Request {
         Ask::Member { user, joins: false } => {
             Request::new(Method::DELETE, format!("/shares/{share}/members/{user}"))
         }
+        Ask::Entry { user, joins } => entry(share, *user, *joins),
+        Ask::Send { goal, upload, strategy, .. } => {
+            post("/sync/apply".to_owned(), apply(share, goal, *upload, *strategy))
+        }
+        Ask::Resolve { conflict, strategy } => {
+            let strategy = word(*strategy);
+            bare(format!("/sync/conflicts/{conflict}/resolve?resolution={strategy}"))
+        }
+        Ask::Pass { item, to } => {
+            post(item_path(*item, "/move"), json!({"target_share_id": to.to_string()}))
+        }
+        Ask::Copy { file, to } => {
+            let path = item_path(ItemId::File(*file), "/copy");
+            post(path, json!({"target_share_id": to.to_string()}))
+        }
         _ => unreachable!("only changes come here"),
+    }
+}
+
+fn entry(share: ShareId, user: UserId, joins: bool) -> Request {
+    let path = format!("/permissions/acl/share/{share}");
+    let mut body = json!({
+        "principal_type": "user", "principal_id": user.to_string(), "ace_type": "allow",
+    });
+    if joins {
+        body["permissions"] = json!(["READ"]);
+    }
+    Request::json(if joins { Method::POST } else { Method::DELETE }, path, &body)
+}
+
+/// What everybody's device is called.
+pub(crate) const DEVICE: &str = "dev_simulator";
+
+fn apply(share: ShareId, goal: &Goal, upload: UploadId, strategy: Strategy) -> Value {
+    let mut change = json!({
+        "client_ref": "one", "resource_type": "file", "upload_session_id": upload.to_string(),
+    });
+    match goal {
+        Goal::New { parent, name } => {
+            change["change_type"] = json!("created");
+            change["parent_id"] = json!(folder_text(*parent));
+            change["name"] = json!(name);
+        }
+        Goal::Replace { file, base } => {
+            change["change_type"] = json!("updated");
+            change["resource_id"] = json!(file.to_string());
+            change["base_version_id"] = json!(base.map(|base| base.to_string()));
+        }
+    }
+    json!({
+        "device_id": DEVICE, "share_id": share.to_string(),
+        "conflict_resolution": word(strategy), "changes": [change],
+    })
+}
+
+const fn word(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::ServerWins => "SERVER_WINS",
+        Strategy::ClientWins => "CLIENT_WINS",
+        Strategy::LastWriterWins => "LAST_WRITER_WINS",
+        Strategy::KeepBoth => "KEEP_BOTH",
+        Strategy::Manual => "MANUAL",
     }
 }
 

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::{Client, Reply};
 
 /// Where the content is to go.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Goal {
     New { parent: Parent, name: String },
     Replace { file: FileId, base: Option<VersionId> },

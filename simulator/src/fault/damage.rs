@@ -46,14 +46,24 @@ impl fmt::Display for Damage {
     }
 }
 
+/// The drive that may be damaged where only one node, or one drive of a single node, may.
+pub(super) fn victim(options: &Options) -> (NodeId, u64) {
+    let at = Chance::new(options.seed, "damaged drives").range(0..options.nodes * options.drives);
+    (NodeId(1 + at / options.drives), at % options.drives)
+}
+
+/// How chunks are kept when the run begins. A failure domain is a node, or a drive of the only one.
+pub(super) fn profile(options: &Options) -> Profile {
+    let domains = if options.nodes == 1 { options.drives } else { options.nodes };
+    Profile::for_domains(usize::try_from(domains).unwrap_or(0))
+}
+
 /// The drives that a run may damage.
-fn victims(options: &Options, chance: &Chance) -> Vec<(NodeId, u64)> {
+fn victims(options: &Options) -> Vec<(NodeId, u64)> {
     let drives = |node: u64| (0..options.drives).map(move |drive| (NodeId(node), drive));
     let all: Vec<(NodeId, u64)> = (1..=options.nodes).flat_map(drives).collect();
-    // A failure domain is a drive of the only node, or a node.
-    let domains = if options.nodes == 1 { options.drives } else { options.nodes };
-    let bears = Profile::for_domains(usize::try_from(domains).unwrap_or(0)).parity > 0;
-    let victim = all[usize::try_from(chance.range(0..all.len() as u64)).unwrap_or(0)];
+    let bears = profile(options).parity > 0;
+    let victim = victim(options);
     match options.damages {
         Damages::Beyond => all,
         Damages::Promised if !bears => Vec::new(),
@@ -64,7 +74,7 @@ fn victims(options: &Options, chance: &Chance) -> Vec<(NodeId, u64)> {
 }
 
 pub(super) fn draw(options: &Options) -> Vec<Span<Damage>> {
-    let victims = victims(options, &Chance::new(options.seed, "damaged drives"));
+    let victims = victims(options);
     if victims.is_empty() {
         return Vec::new();
     }

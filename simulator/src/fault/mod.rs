@@ -13,6 +13,7 @@ mod damage;
 mod disk;
 mod network;
 mod pause;
+mod roster;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use simulator_world::Chance;
 
 use crate::cluster::Cluster;
-use crate::options::Options;
+use crate::options::{Damages, Options};
 
 /// Something that breaks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub(crate) enum Fault {
     Clock(clock::Clock),
     Disk(disk::Disk),
     Damage(damage::Damage),
+    Roster(roster::Roster),
 }
 
 impl fmt::Display for Fault {
@@ -44,6 +46,7 @@ impl fmt::Display for Fault {
             Self::Clock(fault) => fault.fmt(f),
             Self::Disk(fault) => fault.fmt(f),
             Self::Damage(fault) => fault.fmt(f),
+            Self::Roster(fault) => fault.fmt(f),
         }
     }
 }
@@ -57,6 +60,7 @@ impl Fault {
             Self::Clock(fault) => fault.begin(cluster),
             Self::Disk(fault) => fault.begin(cluster),
             Self::Damage(fault) => fault.begin(cluster),
+            Self::Roster(fault) => fault.begin(cluster),
         }
     }
 
@@ -68,6 +72,7 @@ impl Fault {
             Self::Clock(fault) => fault.end(cluster),
             Self::Disk(fault) => fault.end(cluster),
             Self::Damage(fault) => fault.end(cluster),
+            Self::Roster(fault) => fault.end(cluster),
         }
     }
 }
@@ -112,6 +117,8 @@ impl Plan {
         spans.extend(clock::draw(options).into_iter().map(|span| span.map(Fault::Clock)));
         spans.extend(disk::draw(options).into_iter().map(|span| span.map(Fault::Disk)));
         spans.extend(damage::draw(options).into_iter().map(|span| span.map(Fault::Damage)));
+        spans.extend(roster::draw(options).into_iter().map(|span| span.map(Fault::Roster)));
+        bear(options, &mut spans);
         spans.sort_by_key(|span| span.at_ms);
         let number = |(number, span): (usize, Span<Fault>)| Planned {
             number,
@@ -156,6 +163,49 @@ impl Plan {
     }
 }
 
+/// Leaves out what a write does not bear together. One is acknowledged on one place more than
+/// reading it needs; or on all that can be reached, where one is out of reach. Where a profile has
+/// one parity shard that is no place more. So there a run has either what destroys bytes, or what
+/// puts other places than that out of reach.
+fn bear(options: &Options, spans: &mut Vec<Span<Fault>>) {
+    if options.damages == Damages::Beyond || damage::profile(options).parity != 1 {
+        return;
+    }
+    let destroys = Chance::new(options.seed, "one or the other").happens(0.5);
+    spans.retain(|span| match destroys {
+        true => !span.fault.cuts_off(options),
+        false => !span.fault.destroys(),
+    });
+}
+
+impl Fault {
+    /// Whether bytes may be gone.
+    fn destroys(&self) -> bool {
+        match self {
+            Self::Damage(_) => true,
+            Self::Roster(fault) => fault.is_for_good(),
+            Self::Crash(_) | Self::Pause(_) | Self::Network(_) | Self::Clock(_) | Self::Disk(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether other places than those whose bytes may be gone may be out of reach.
+    fn cuts_off(&self, options: &Options) -> bool {
+        let (victim, drive) = damage::victim(options);
+        let is_other = |node: NodeId| options.nodes > 1 && node != victim;
+        match self {
+            Self::Crash(fault) => is_other(fault.node),
+            Self::Pause(fault) => is_other(fault.node),
+            Self::Network(_) => options.nodes > 1,
+            Self::Disk(fault) if options.nodes == 1 => fault.drive != drive,
+            Self::Disk(fault) => is_other(fault.node),
+            Self::Roster(fault) => fault.pauses().is_some_and(is_other),
+            Self::Clock(_) | Self::Damage(_) => false,
+        }
+    }
+}
+
 impl Planned {
     /// A crash for a story: of this node, at this moment, for so long.
     pub(crate) fn crash(number: usize, node: NodeId, at_ms: u64, for_ms: u64) -> Self {
@@ -188,9 +238,9 @@ fn draw<F>(
     spans
 }
 
-/// Any node.
+/// Any node that may be there.
 fn node(options: &Options, chance: &Chance) -> NodeId {
-    NodeId(chance.range(1..options.nodes + 1))
+    NodeId(chance.range(1..options.nodes + options.members.joiners + 1))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub(crate) mod record;
 
+use api_types::v1::conflicts::Strategy;
 use api_types::v1::error::ErrorCode;
 use node_base::{
     ConflictId, Duration, FileId, NodeId, Sha256, ShareId, UploadId, UserId, VersionId,
@@ -13,6 +14,7 @@ use raft_meta::table::item::{ItemId, Parent};
 
 use crate::client::Person;
 use crate::client::content::Content;
+use crate::client::upload::Goal;
 use crate::workload::ground::Site;
 use crate::workload::replica::Replica;
 
@@ -117,6 +119,8 @@ pub(crate) enum Ask {
     Changes {
         cursor: Option<String>,
         limit: u32,
+        /// Seconds to wait for something new.
+        wait: u32,
     },
     Snapshot {
         folder: Parent,
@@ -125,6 +129,32 @@ pub(crate) enum Ask {
     Member {
         user: UserId,
         joins: bool,
+    },
+    /// Gives somebody an entry in the share's list that lets them read, or takes it away.
+    Entry {
+        user: UserId,
+        joins: bool,
+    },
+    /// A content that a device sends, and how a conflict is to be settled.
+    Send {
+        goal: Goal,
+        content: Content,
+        upload: UploadId,
+        strategy: Strategy,
+    },
+    /// Settles a conflict that was left open.
+    Resolve {
+        conflict: ConflictId,
+        strategy: Strategy,
+    },
+    /// To the root of another share.
+    Pass {
+        item: ItemId,
+        to: ShareId,
+    },
+    Copy {
+        file: FileId,
+        to: ShareId,
     },
 }
 
@@ -158,6 +188,8 @@ pub(crate) enum Told {
     Changes {
         is_shown: bool,
     },
+    /// What was sent and what is there did not go together.
+    Conflict(ConflictId),
 }
 
 /// An item as an answer shows it.
@@ -188,7 +220,9 @@ impl Ask {
     /// The content that it brings.
     pub(crate) const fn content(&self) -> Option<&Content> {
         match self {
-            Self::File { content, .. } | Self::Replace { content, .. } => Some(content),
+            Self::File { content, .. }
+            | Self::Replace { content, .. }
+            | Self::Send { content, .. } => Some(content),
             _ => None,
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn trash(actor: &Actor, share: ShareId) -> Option<Ask> {
     Some(Ask::Trash { item: seen.item })
 }
 
-fn restore(actor: &Actor, share: ShareId) -> Option<Ask> {
+pub(super) fn restore(actor: &Actor, share: ShareId) -> Option<Ask> {
     let seen = actor.some(share, |seen| seen.is_trashed)?;
     Some(Ask::Restore { item: seen.item })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use node_base::{Duration, FileId, ShareId, UserId, VersionId};
+use node_base::{ConflictId, Duration, FileId, ShareId, UserId, VersionId};
 use raft_meta::table::item::{ItemId, Parent};
 
 use crate::client::content::{Content, Piece};
@@ -23,6 +23,18 @@ pub(crate) enum Kind {
     Guarded,
     /// It has a quota that is soon full.
     Tight,
+    /// Files go from one of these to the other, and conflicts are settled in every way: too much
+    /// for the model of a share that orders are looked for in.
+    Loose,
+}
+
+/// How somebody is let in where not everybody is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Door {
+    #[default]
+    Member,
+    /// An entry in the list of the share's root.
+    Entry,
 }
 
 /// A share that is worked in.
@@ -34,6 +46,7 @@ pub(crate) struct Site {
     /// Who comes and goes, where somebody does.
     pub(crate) guest: Option<UserId>,
     pub(crate) quota: Option<u64>,
+    pub(crate) door: Door,
 }
 
 /// What all clients of a run share.
@@ -53,6 +66,8 @@ struct Rumours {
     shares: BTreeMap<ShareId, BTreeMap<ItemId, Seen>>,
     /// Pieces that were uploaded, to be uploaded again.
     pieces: Vec<Piece>,
+    /// Conflicts that may be open.
+    conflicts: Vec<(ShareId, ConflictId)>,
 }
 
 /// Pieces that are remembered for duplicates.
@@ -84,6 +99,17 @@ impl Ground {
 
     fn learn(&self, share: ShareId, ask: &Ask, answer: &Answer) {
         let mut rumours = self.lock();
+        let conflict = match answer {
+            Answer::Done(Told::Conflict(conflict)) => Some(*conflict),
+            Answer::Refused(refused) => refused.conflict,
+            _ => None,
+        };
+        rumours.conflicts.extend(conflict.map(|conflict| (share, conflict)));
+        if let (Ask::Pass { item, to }, Answer::Done(Told::Item(seen))) = (ask, answer) {
+            rumours.shares.entry(share).or_default().remove(item);
+            rumours.shares.entry(*to).or_default().insert(seen.item, seen.clone());
+            return;
+        }
         let items = rumours.shares.entry(share).or_default();
         match (ask, answer) {
             (_, Answer::Done(Told::Item(seen))) => drop(items.insert(seen.item, seen.clone())),
@@ -174,6 +200,13 @@ impl Actor {
             ItemId::Folder(folder) => Some(folder),
             ItemId::File(_) => None,
         }
+    }
+
+    /// A conflict in a share that nobody is known to have settled.
+    pub(crate) fn conflict(&self, share: ShareId) -> Option<ConflictId> {
+        let mut rumours = self.ground.lock();
+        let at = rumours.conflicts.iter().position(|(of, _)| *of == share)?;
+        Some(rumours.conflicts.swap_remove(at).1)
     }
 
     /// A name: mostly one that nobody has, at times one that others want too.

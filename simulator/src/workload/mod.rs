@@ -7,6 +7,7 @@
 //! | [`deleter`] | trash, restore, purge; old versions back or gone |
 //! | [`syncer`] | follows the change feed and keeps a [`replica`] |
 //! | [`permitter`] | lets somebody into a share and out again, while that somebody looks |
+//! | [`mingler`] | sends what others changed meanwhile, settles conflicts, moves between shares |
 //! | [`filler`] | fills a share to its quota, and makes room |
 //!
 //! To add one: a file here with a `run`, a number of them in [`Workload`], and a line in [`Crew`].
@@ -14,6 +15,7 @@
 mod deleter;
 mod filler;
 pub(crate) mod ground;
+mod mingler;
 mod mover;
 mod permitter;
 pub(crate) mod replica;
@@ -32,7 +34,7 @@ use crate::client::{Client, Person, sign_in};
 use crate::cluster::Cluster;
 use crate::history::History;
 use crate::options::{Options, Workload};
-use ground::{Actor, Ground, Kind, Site};
+use ground::{Actor, Door, Ground, Kind, Site};
 use replica::Replica;
 
 /// After the end of a run, clients have this long for what they have begun.
@@ -100,8 +102,15 @@ async fn set_up(cluster: Cluster, ground: Arc<Ground>, workload: Workload) -> Cr
     for n in 0..workload.shares.max(1) {
         Box::pin(crew.share(&format!("open {n}"), Kind::Open, None)).await;
     }
-    if workload.permitters > 0 {
-        Box::pin(crew.share("guarded", Kind::Guarded, None)).await;
+    for door in [Door::Member, Door::Entry].into_iter().take(workload.permitters as usize) {
+        Box::pin(crew.share(&format!("guarded {door:?}"), Kind::Guarded, None)).await;
+        if let Some(site) = crew.sites.last_mut() {
+            site.door = door;
+        }
+    }
+    if workload.minglers > 0 {
+        Box::pin(crew.share("loose 0", Kind::Loose, None)).await;
+        Box::pin(crew.share("loose 1", Kind::Loose, None)).await;
     }
     if workload.fillers > 0 {
         let quota = workload.file_bytes_max.saturating_mul(TIGHT_FILES).min(400_000);
@@ -138,7 +147,8 @@ impl Crew {
             let path = format!("/shares/{share}");
             Box::pin(self.insist(&self.admin, Method::PATCH, path, &limit)).await;
         }
-        self.sites.push(Site { share, kind, owner, guest, quota });
+        let door = Door::default();
+        self.sites.push(Site { share, kind, owner, guest, quota, door });
     }
 
     /// Has somebody's wish done, however long it takes.
@@ -182,6 +192,13 @@ impl Crew {
             for n in 0..workload.fillers as usize {
                 workers.push(cluster.spawn(filler::run(self.actor(n), site.clone())));
             }
+        }
+        let loose: Vec<ShareId> = self.of(Kind::Loose).iter().map(|site| site.share).collect();
+        for n in 0..workload.minglers as usize {
+            workers.push(cluster.spawn(mingler::run(self.actor(n), loose.clone())));
+        }
+        for (n, share) in loose.into_iter().enumerate() {
+            self.syncers.push(cluster.spawn(syncer::run(self.actor(n), share)));
         }
         for site in self.of(Kind::Guarded) {
             workers.push(cluster.spawn(permitter::owner(self.actor(0), site.clone())));

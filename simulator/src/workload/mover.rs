@@ -23,13 +23,13 @@ pub(crate) async fn run(actor: Actor, shares: Vec<ShareId>) {
     }
 }
 
-fn rename(actor: &Actor, share: ShareId) -> Option<Ask> {
+pub(super) fn rename(actor: &Actor, share: ShareId) -> Option<Ask> {
     let seen = actor.some(share, |seen| !seen.is_trashed)?;
     let kind = if seen.version.is_some() { "file" } else { "folder" };
     Some(Ask::Relocate { item: seen.item, to: None, name: Some(actor.name(kind)) })
 }
 
-fn relocate(actor: &Actor, share: ShareId) -> Option<Ask> {
+pub(super) fn relocate(actor: &Actor, share: ShareId) -> Option<Ask> {
     let seen = actor.some(share, |seen| !seen.is_trashed)?;
     let name = actor.happens(0.3).then(|| actor.name("moved"));
     Some(Ask::Relocate { item: seen.item, to: Some(actor.folder(share)), name })

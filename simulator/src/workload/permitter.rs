@@ -1,6 +1,6 @@
 //! Lets somebody into a share and out of it again, while that somebody looks.
 
-use super::ground::{Actor, Site};
+use super::ground::{Actor, Door, Site};
 use super::uploader::{form, look};
 use crate::history::Ask;
 
@@ -10,7 +10,10 @@ pub(crate) async fn owner(actor: Actor, site: Site) {
     let mut joins = true;
     while actor.rest().await {
         if actor.happens(0.4) {
-            let ask = Ask::Member { user: guest, joins };
+            let ask = match site.door {
+                Door::Member => Ask::Member { user: guest, joins },
+                Door::Entry => Ask::Entry { user: guest, joins },
+            };
             Box::pin(actor.ask(site.share, ask)).await;
             joins = !joins;
         } else {

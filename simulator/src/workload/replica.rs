@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::v1::ResourceType;
 use api_types::v1::sync::{Change, ChangeType, Changes};
-use node_base::{ShareId, UserId, VersionId};
+use node_base::{FolderId, ShareId, UserId, VersionId};
 use raft_meta::table::item::{ItemId, Parent};
 
 use crate::client::Client;
@@ -71,13 +71,18 @@ impl Replica {
 
     /// Takes pages until there is no more.
     pub(crate) async fn catch_up(&mut self, client: &Client, limit: u32) -> Result<(), GaveUp> {
-        while self.follow(client, limit).await? {}
+        while self.follow(client, limit, 0).await? {}
         Ok(())
     }
 
-    /// Takes one page; whether there is more.
-    pub(crate) async fn follow(&mut self, client: &Client, limit: u32) -> Result<bool, GaveUp> {
-        let ask = Ask::Changes { cursor: self.now.cursor.clone(), limit };
+    /// Takes one page, for which the server waits so many seconds; whether there is more.
+    pub(crate) async fn follow(
+        &mut self,
+        client: &Client,
+        limit: u32,
+        wait: u32,
+    ) -> Result<bool, GaveUp> {
+        let ask = Ask::Changes { cursor: self.now.cursor.clone(), limit, wait };
         let (answer, reply) = Box::pin(client.ask_for(self.share, ask)).await;
         match answer {
             Answer::Unknown => return Err(GaveUp),
@@ -141,6 +146,9 @@ impl Replica {
                 Answer::Unknown => return Err(GaveUp),
                 Answer::Done(Told::Item(seen)) if seen.share == self.share && !seen.is_trashed => {
                     known = Known::from(&seen);
+                    if let Some(parent) = known.parent {
+                        Box::pin(self.learn(client, parent)).await?;
+                    }
                 }
                 Answer::Done(_) | Answer::Refused(_) => {
                     self.drop_below(item);
@@ -156,6 +164,28 @@ impl Replica {
             self.now.tree.extend(below);
         }
         self.now.tree.insert(item, known);
+        Ok(())
+    }
+
+    /// A folder that something lies in and that is not known: who may see it takes it with all that
+    /// is in it. What becomes of a folder above is told of that folder alone, so that an item is
+    /// never kept without those above it that can be seen.
+    async fn learn(&mut self, client: &Client, folder: FolderId) -> Result<(), GaveUp> {
+        let item = ItemId::Folder(folder);
+        if self.now.tree.contains_key(&item) {
+            return Ok(());
+        }
+        let seen = match Box::pin(client.ask(self.share, Ask::Stat { item })).await {
+            Answer::Unknown => return Err(GaveUp),
+            Answer::Done(Told::Item(seen)) if seen.share == self.share && !seen.is_trashed => seen,
+            Answer::Done(_) | Answer::Refused(_) => return Ok(()),
+        };
+        if let Some(above) = seen.parent {
+            Box::pin(self.learn(client, above)).await?;
+        }
+        let below = snapshot(client, self.share, Some(folder)).await?;
+        self.now.tree.extend(below);
+        self.now.tree.insert(item, Known::from(&seen));
         Ok(())
     }
 

@@ -10,7 +10,8 @@ pub(crate) async fn run(actor: Actor, share: ShareId) -> Replica {
     while actor.rest().await {
         // Small pages, so that cursors end in the middle of what happened together.
         let limit = actor.range(1, 8) as u32;
-        if Box::pin(replica.follow(&actor.client, limit)).await.is_err() {
+        let wait = if actor.happens(0.3) { actor.range(1, 15) as u32 } else { 0 };
+        if Box::pin(replica.follow(&actor.client, limit, wait)).await.is_err() {
             break;
         }
         if actor.happens(0.05) {

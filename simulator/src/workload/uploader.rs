@@ -65,7 +65,7 @@ async fn abandon(actor: &Actor, share: ShareId) {
 }
 
 /// Cut by content, or in pieces of one size.
-fn manner(actor: &Actor) -> (Content, Manner) {
+pub(super) fn manner(actor: &Actor) -> (Content, Manner) {
     const PIECE: u32 = 64 << 10;
     let content = actor.content();
     if content.size() < u64::from(PIECE) || actor.happens(0.7) {

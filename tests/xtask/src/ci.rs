@@ -43,18 +43,20 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 3] = [
+const RUNNING: [Step; 4] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
     Step { name: "build", arguments: &["build", "--workspace", "--bins", "--tests", "--locked"] },
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
-    // By the binary alone, so that cargo takes the one that was built above.
+    // In a profile of their own: they are slow without optimisation.
     Step {
-        name: "seeds",
+        name: "fixed seeds",
         arguments: &[
             "run",
-            "--bin",
+            "--profile",
+            "simulate",
+            "--package",
             "simulator",
             "--locked",
             "--quiet",
@@ -63,7 +65,24 @@ const RUNNING: [Step; 3] = [
             "--from",
             "1",
             "--seeds",
-            "16",
+            "80",
+        ],
+    },
+    // It prints where they began, and how to see again what one of them found.
+    Step {
+        name: "fresh seeds",
+        arguments: &[
+            "run",
+            "--profile",
+            "simulate",
+            "--package",
+            "simulator",
+            "--locked",
+            "--quiet",
+            "--",
+            "swarm",
+            "--seeds",
+            "20",
         ],
     },
 ];

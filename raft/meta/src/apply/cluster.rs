@@ -1,5 +1,7 @@
 //! The cluster itself: founding it, nodes that start, writer leases.
 
+use std::ops::ControlFlow;
+
 use node_base::{Epoch, NodeId, TenantId};
 
 use super::people::tenant::{self, NewTenant};
@@ -63,9 +65,7 @@ fn start_node(step: &mut Step<'_>, id: NodeId, address: &str, zone: &str) -> Res
         Some(node) => node,
         None => founder(step, id)?,
     };
-    if let Some(lease) = node.lease {
-        close_lease(step, id, lease)?;
-    }
+    close_leases(step, id)?;
     let (address, zone) = (address.to_owned(), zone.to_owned());
     let node = Node { address, zone, incarnation: node.incarnation + 1, lease: None, ..node };
     open_lease(step, node)
@@ -111,8 +111,24 @@ fn open_lease(step: &mut Step<'_>, node: Node) -> Result<Answer, Stop> {
     Ok(Answer::Lease(number))
 }
 
+/// Closes all leases of a node that writes under none of them any more. Not the last one alone:
+/// those before it may have been waiting for what was under way.
+pub(super) fn close_leases(step: &mut Step<'_>, id: NodeId) -> Result<(), Stop> {
+    let mut leases = Vec::new();
+    table::scan::<Writers>(step.reader(), &(), &mut |(number,), writer| {
+        if matches!(writer, Writer::Lease { node, .. } if node == id) {
+            leases.push(number);
+        }
+        ControlFlow::Continue(())
+    })?;
+    for lease in leases {
+        table::delete::<Writers>(step.tables, &(lease,))?;
+    }
+    Ok(())
+}
+
 /// Closes a lease of this node; one that is closed already, or another's, stays as it is.
-pub(super) fn close_lease(step: &mut Step<'_>, id: NodeId, lease: u64) -> Result<(), Stop> {
+fn close_lease(step: &mut Step<'_>, id: NodeId, lease: u64) -> Result<(), Stop> {
     let writer = table::get::<Writers>(step.reader(), &(lease,))?;
     if matches!(writer, Some(Writer::Lease { node, .. }) if node == id) {
         table::delete::<Writers>(step.tables, &(lease,))?;
@@ -174,6 +190,7 @@ mod tests {
         assert!(!is_open(&fixture, first) && is_open(&fixture, third));
         let Ok(Answer::Lease(fourth)) = start(&mut fixture, 3, 3) else { panic!("a lease") };
         assert!(!is_open(&fixture, third) && is_open(&fixture, fourth));
+        assert!(!is_open(&fixture, second), "nobody writes under what was left open");
         let node = table::get::<Nodes>(&fixture.tables, &(3,)).expect("memory never fails");
         assert_eq!(node.map(|node| (node.incarnation, node.lease)), Some((2, Some(fourth))));
     }

@@ -193,9 +193,7 @@ fn set_seat(step: &mut Step<'_>, id: NodeId, seat: Seat) -> Result<Answer, Stop>
     if seat != Seat::Removed {
         return keep(step, &Node { seat, ..node });
     }
-    if let Some(lease) = node.lease {
-        cluster::close_lease(step, id, lease)?;
-    }
+    cluster::close_leases(step, id)?;
     keep(step, &Node { seat, lease: None, ..node })
 }
 

@@ -3,7 +3,8 @@
 //! Each share is a [`model`] that does one thing after the other; what clients were answered must
 //! be what it answers in some order that agrees with real time. [`search`] looks for that order.
 //! Operations whose answers were lost may have happened at any later time or not at all: what they
-//! made is found by its content or its name.
+//! made is found by its content or its name. Loose shares have no model: what passes between shares
+//! and what strategies make of conflicts is left to the other promises.
 
 mod model;
 mod search;
@@ -29,7 +30,7 @@ const STEPS_MAX: u64 = 2_000_000;
 /// Checks every share; what could not be decided is told beside.
 pub(super) fn check(history: &History, facts: &Facts) -> (Vec<Violation>, Vec<String>) {
     let (mut violations, mut undecided) = (Vec::new(), Vec::new());
-    for site in &history.sites {
+    for site in history.sites.iter().filter(|site| site.kind != Kind::Loose) {
         let events = match Events::of(history, facts, site) {
             Ok(events) => events,
             Err(why) => {
@@ -226,7 +227,12 @@ impl<'a> Events<'a> {
             | Ask::Prune { .. }
             | Ask::Changes { .. }
             | Ask::Snapshot { .. }
-            | Ask::Member { .. } => return None,
+            | Ask::Member { .. }
+            | Ask::Entry { .. }
+            | Ask::Send { .. }
+            | Ask::Resolve { .. }
+            | Ask::Pass { .. }
+            | Ask::Copy { .. } => return None,
         })
     }
 

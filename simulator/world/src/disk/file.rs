@@ -83,7 +83,8 @@ impl File for PretendFile {
         if !lock(&self.content).read(buffer, offset) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.line(format_args!("read {offset} {}", Digest(buffer)));
+        // What is read was decided when it was written.
+        self.line(format_args!("read {offset} {}", buffer.len()));
         Ok(())
     }
 
