@@ -22,7 +22,7 @@ use node_world::{Class, Instant, Peer};
 use openraft::{ChangeMembers, ServerState};
 use raft_meta::command::ClusterCommand;
 use raft_meta::table::cluster::{Node, Nodes, Seat};
-use raft_meta::{Command, table};
+use raft_meta::{Command, TableError, table};
 
 use crate::group::Group;
 use crate::types::Members;
@@ -47,10 +47,12 @@ struct Watch {
 
 /// Works towards the table while this node leads, until the group is gone.
 pub(crate) async fn run(weak: Weak<Group>) {
-    let mut watch = Watch::default();
+    let (mut watch, mut certified) = (Watch::default(), None);
     while let Some(group) = weak.upgrade() {
         let every = Duration::from_millis(group.settings.probe_ms.max(1));
         let world = group.world.clone();
+        let leads = group.raft.metrics().borrow().state == ServerState::Leader;
+        group.keep_proof(leads, &mut certified).await;
         group.keep_members(&mut watch).await;
         drop(group);
         world.sleep(every).await;
@@ -77,6 +79,9 @@ impl Group {
         if removed.contains(&self.node) && !leads {
             self.was_removed();
         }
+        if let Some(credentials) = self.world.net().credentials() {
+            credentials.revoke(removed.clone());
+        }
         *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = removed;
         if !leads {
             *watch = Watch::default();
@@ -99,6 +104,15 @@ impl Group {
         if let Some(change) = next_change(members, &rows, up, ready) {
             self.change(change).await;
         }
+    }
+
+    /// How far the other nodes are that answer, by their number.
+    pub(crate) async fn progress(&self) -> Result<BTreeMap<u64, u64>, TableError> {
+        let read =
+            |tables: &dyn crate::tables::Engine| table::all::<Nodes>(&*tables.snapshot()?, &());
+        let rows = self.machine.on_tables(read).await?;
+        let rows: Vec<Node> = rows.into_iter().map(|(_, node)| node).collect();
+        Ok(self.probe(&rows).await)
     }
 
     /// Asks every other node how far it is.

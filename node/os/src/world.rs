@@ -23,8 +23,13 @@ pub struct RealWorld {
 impl RealWorld {
     /// The world of a process that only asks: it has no number and takes no messages.
     pub fn client(runtime: &Handle) -> World {
+        Self::offline(runtime, NodeId::default())
+    }
+
+    /// The world of a node that speaks to no other: it has a number and no sockets.
+    pub fn offline(runtime: &Handle, node: NodeId) -> World {
         let _runtime = runtime.enter();
-        let net = RealNet::start(NodeId::default(), None);
+        let net = RealNet::start(node, None);
         assemble(runtime, net.expect("without sockets there is nothing to open"))
     }
 
