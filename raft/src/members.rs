@@ -43,6 +43,8 @@ struct Watch {
     term: u64,
     /// When each was last heard of, or first missed.
     heard: BTreeMap<u64, Instant>,
+    /// Which do not answer, as it was said last.
+    down: BTreeSet<u64>,
 }
 
 /// Works towards the table while this node leads, until the group is gone.
@@ -88,7 +90,7 @@ impl Group {
             return;
         }
         if watch.term != metrics.current_term {
-            *watch = Watch { term: metrics.current_term, heard: BTreeMap::new() };
+            *watch = Watch { term: metrics.current_term, ..Watch::default() };
         }
         let answers = self.probe(&rows).await;
         self.note(watch, &rows, &answers).await;
@@ -99,6 +101,14 @@ impl Group {
             let heard = watch.heard.get(&node);
             node == self.node.0 || heard.is_some_and(|at| now.since(*at) <= silent)
         };
+        for row in rows.iter().filter(|row| row.seat != Seat::Removed) {
+            let (node, is_up) = (row.id, up(row.id.0));
+            if !is_up && watch.down.insert(node.0) {
+                tracing::warn!(%node, address = row.address, "a node does not answer");
+            } else if is_up && watch.down.remove(&node.0) {
+                tracing::info!(%node, address = row.address, "a node answers again");
+            }
+        }
         let mine = metrics.last_applied.map_or(0, |id| id.index);
         let ready = |node: u64| answers.get(&node).is_some_and(|at| at + LAG_MAX >= mine);
         if let Some(change) = next_change(members, &rows, up, ready) {

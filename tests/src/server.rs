@@ -52,7 +52,7 @@ impl Start {
             .args(["--cluster-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
             .args(&self.flags)
             .env_remove("RUST_LOG")
-            .env("SCAIDRIVE_LOG", "info,openraft=warn")
+            .env("SCAIDRIVE_LOG", "info,openraft=off")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
