@@ -32,10 +32,12 @@ pub(crate) enum Refused {
     Clock(i64),
     #[error("it does not do TLS 1.3 as nodes of a cluster do")]
     Handshake,
+    #[error("it does not believe this node, and hung up")]
+    NotBelieved,
 }
 
 /// The names in metrics, in the order of [`Refused::place`].
-const REASONS: [&str; 11] = [
+const REASONS: [&str; 12] = [
     "not_tls",
     "silent",
     "no_certificate",
@@ -47,6 +49,7 @@ const REASONS: [&str; 11] = [
     "removed",
     "clock",
     "handshake",
+    "not_believed",
 ];
 
 /// The sentence: libraries that carry it on show an error in this way.
@@ -70,6 +73,7 @@ impl Refused {
             Self::Removed => 8,
             Self::Clock(_) => 9,
             Self::Handshake => 10,
+            Self::NotBelieved => 11,
         }
     }
 }

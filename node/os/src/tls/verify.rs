@@ -32,6 +32,7 @@ pub(crate) fn reason(error: &Error) -> Refused {
         }
         Error::InvalidMessage(_) => Refused::NotTls,
         Error::NoCertificatesPresented => Refused::NoCertificate,
+        Error::AlertReceived(_) => Refused::NotBelieved,
         _ => Refused::Handshake,
     }
 }
