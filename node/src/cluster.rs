@@ -31,7 +31,8 @@ pub(crate) struct Via {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  scaidrived join --data-dir /srv/b --cluster-listen 10.0.0.2:8001 \
-                        --via 10.0.0.1:8001 \\\n    --token \"$(scaidrived join-token --data-dir /srv/a)\""
+                        --via 10.0.0.1:8001 \\\n    --token \"$(scaidrived join-token \
+                  --data-dir /srv/a)\""
 )]
 pub(crate) struct JoinToken {
     /// How long it is good for, such as 30m, 1h, 7d
@@ -162,18 +163,21 @@ pub(crate) fn init(settings: &Settings, as_json: bool) -> Result<(), Failure> {
         stopped.map_err(|error| Failure::because("making the tables durable", &error))?;
         let home = home(settings);
         if as_json {
-            let first = first.map(|first| json!({"email": first.email, "password": first.password}));
-            let data_dir = home.display().to_string();
-            return print_json(
-                &json!({"node": 1, "join_token": token, "data_dir": data_dir, "first_sign_in": first}),
-            );
+            let first = first.map(|to| json!({ "email": to.email, "password": to.password }));
+            return print_json(&json!({
+                "node": node_assembly::FIRST_NODE.0,
+                "join_token": token,
+                "data_dir": home.display().to_string(),
+                "first_sign_in": first,
+            }));
         }
         print_line(&format!("a new cluster; this is node 1, at {address}"))?;
         if let Some(first) = first {
             let line = format!("  first sign-in  {}  {}", first.email, first.password);
             print_line(&line)?;
         }
-        print_line(&format!("  join token     {token}\n                 (for one node, for a day)"))?;
+        print_line(&format!("  join token     {token}"))?;
+        print_line("                 (for one node, for a day)")?;
         print_line(&format!("  next           scaidrived serve --data-dir {}", home.display()))
     })
 }

@@ -13,16 +13,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use node_base::{Duration, NodeId, sha256};
+use node_base::{Duration, NodeId, Sha256, sha256};
 use node_world::{Class, CredentialError, Credentials, NetError, Peer, Subject, World};
 use raft_meta::command::ClusterCommand;
 use raft_meta::outcome::JoinRefusal;
-use raft_meta::{Answer, Command, Outcome, Proposal};
+use raft_meta::table::cluster::{JoinTokens, Node, Nodes};
+use raft_meta::{Answer, Command, Outcome, Proposal, table};
 
 use crate::folder::{Folder, FolderError, Identity};
 use crate::group::Group;
 use crate::proof;
 use crate::propose::ProposeError;
+use crate::tables::Engine;
 use crate::wire::{Control, ControlReply, Raw, pack, unpack_reply};
 
 /// What a node asks to join with.
@@ -202,9 +204,13 @@ impl Group {
         if asked.token.len() > TOKEN_MAX {
             return ControlReply::NotJoined(JoinRefusal::UnknownToken);
         }
+        let secret = sha256(asked.token.as_bytes());
+        if !self.may_be_let_in(asked.nonce, secret).await {
+            return ControlReply::NotJoined(JoinRefusal::UnknownToken);
+        }
         let join = ClusterCommand::Join {
             nonce: asked.nonce,
-            secret: sha256(asked.token.as_bytes()),
+            secret,
             wish: asked.wish.map(NodeId),
             address: asked.address.to_owned(),
             zone: asked.zone.to_owned(),
@@ -226,6 +232,22 @@ impl Group {
             Ok(_) => ControlReply::NotJoined(JoinRefusal::Malformed),
             Err(_) => ControlReply::Uncertain,
         }
+    }
+
+    /// Whether the tables may know of the token, or of the asker. Anybody who can reach the port
+    /// can ask: what is sure to be refused takes no room in the log.
+    async fn may_be_let_in(&self, nonce: u128, secret: Sha256) -> bool {
+        let knows = move |tables: &dyn Engine| {
+            let tables = tables.snapshot()?;
+            let is_asker = |row: &Node| row.nonce == nonce;
+            Ok(table::has::<JoinTokens>(&*tables, &(secret,))?
+                || table::all::<Nodes>(&*tables, &())?.iter().any(|(_, row)| is_asker(row)))
+        };
+        let known = self.machine.on_tables(knows).await;
+        if known.unwrap_or(true) || self.catch_up().await.is_err() {
+            return true;
+        }
+        self.machine.on_tables(knows).await.unwrap_or(true)
     }
 
     /// Has a command of this node agreed.

@@ -23,7 +23,7 @@ pub use settings::{ClaimNames, IdentitySettings, IssuerSettings, IssuerSettingsE
 pub use token::{Claims, TokenError, Unverified};
 
 use crate::error::ApiError;
-use crate::issuer::OwnIssuer;
+use crate::issuer::{self, OwnIssuer};
 
 /// A token that was believed is not taken apart again for this long.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -128,7 +128,8 @@ impl Authenticator {
     /// A node that people reach by another address names its issuer by that. The keys are those of
     /// the cluster, whichever node signed.
     async fn of_another_node(&self, token: &Unverified<'_>) -> Result<Believed, ApiError> {
-        let own = self.own.as_ref().filter(|_| token.header.kid.is_some());
+        let is_ours = token.header.kid.is_some() && issuer::is_built_in(&token.issuer);
+        let own = self.own.as_ref().filter(|_| is_ours);
         let own = own.ok_or_else(|| refused(TokenError::Issuer))?;
         let claims = own.verify(&self.ops, token).await;
         self.own_claims(own, &claims.map_err(|_| refused(TokenError::Issuer))?)

@@ -2,8 +2,8 @@
 //!
 //! Each node states its own drives; the map is all those of nodes that are in. Whenever that
 //! changes, the next epoch of the map is made in the same step, so that two nodes that speak at
-//! once lose nothing of one another. A map is retired when every node that is in, or drains, has moved
-//! away what only that map led to.
+//! once lose nothing of one another. A map is retired when every node that is in, or drains, has
+//! moved away what only that map led to.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
