@@ -98,9 +98,11 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     };
     let serving = Serving::start(&real.world, sockets, private, &node, &settings.http);
     say_ready(&ready, json);
+    // A task of its own: this thread would be woken at each step of the agreement.
+    let dead = real.world.spawn(node.dead());
     let died = tokio::select! {
         () = told.wait() => None,
-        dead = node.dead() => Some(dead.to_string()),
+        dead = dead => Some(dead.map_or_else(|ended| ended.to_string(), |dead| dead.to_string())),
     };
     if let Some(why) = died {
         serving.stop.send_replace(true);

@@ -20,8 +20,10 @@ pub use raft_meta::query::version::Which;
 
 /// Bytes that go to be hashed together.
 const HASHED_AT_ONCE: usize = 4 << 20;
-/// Chunks that are fetched ahead of who reads.
-const READ_AHEAD: usize = 6;
+/// Bytes of chunks that are read together.
+const READ_AT_ONCE: usize = 1 << 20;
+/// Readings that are ahead of who reads.
+const READ_AHEAD: usize = 2;
 
 /// A version that its reader may read.
 pub struct OpenContent {
@@ -103,19 +105,44 @@ fn read(
     let walk = Walk { ops: ops.clone(), call: call.clone(), content, range, next: None };
     let ops = ops.clone();
     stream::try_unfold(walk, Walk::step)
-        .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok::<_, OpError>)))
+        .map_ok(|pieces| stream::iter(together(pieces).into_iter().map(Ok::<_, OpError>)))
         .try_flatten()
-        .map(move |piece| {
+        .map(move |pieces| {
             let ops = ops.clone();
-            async move {
-                let Piece { key, from, to } = piece?;
-                Ok(ops.store.get(&key).await?.slice(from..to))
-            }
+            async move { Ok::<_, OpError>(stream::iter(ops.read_pieces(pieces?).await)) }
         })
         .buffered(READ_AHEAD)
+        .try_flatten()
+}
+
+/// Pieces in the order given, in groups that are read together.
+fn together(pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
+    let mut groups: Vec<Vec<Piece>> = Vec::new();
+    let mut room = 0;
+    for piece in pieces {
+        // A chunk is read up to there at least, whatever part of it is wanted.
+        let len = piece.to;
+        match groups.last_mut() {
+            Some(group) if len <= room => {
+                room -= len;
+                group.push(piece);
+            }
+            _ => {
+                room = READ_AT_ONCE.saturating_sub(len);
+                groups.push(vec![piece]);
+            }
+        }
+    }
+    groups
 }
 
 impl Ops {
+    async fn read_pieces(&self, pieces: Vec<Piece>) -> Vec<Result<Bytes, OpError>> {
+        let chunks = self.store.get_many(pieces.iter().map(|piece| piece.key).collect()).await;
+        let each = pieces.iter().zip(chunks);
+        each.map(|(piece, chunk)| Ok(chunk?.slice(piece.from..piece.to))).collect()
+    }
+
     /// The hash of a content's `size` bytes, read back from the drives. `call` is of the content's
     /// tenant; nobody's permissions are asked.
     ///

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use node_base::Profile;
 use node_base::limits::STRIPE_MIN;
 
+use crate::buffer::{Buffer, Buffers};
 use crate::codec::{CodecError, codec};
 
 /// How the shards of a chunk make up its stored bytes.
@@ -98,7 +99,7 @@ pub fn encode(shape: Shape, stored: &Bytes) -> Result<Vec<Bytes>, CodecError> {
 pub struct Assembly {
     shape: Shape,
     /// The data shards one behind the other, so that a whole set needs no copying.
-    data: Vec<u8>,
+    data: Buffer,
     parity: Vec<(usize, Vec<u8>)>,
     filled: Vec<bool>,
 }
@@ -106,7 +107,16 @@ pub struct Assembly {
 impl Assembly {
     /// Room for a chunk of this shape.
     pub fn new(shape: Shape) -> Self {
-        let data = vec![0; shape.shard_len() * shape.needed()];
+        Self::within(shape, Buffer::new)
+    }
+
+    /// The same, in memory that was used before.
+    pub fn reusing(shape: Shape, buffers: &Buffers) -> Self {
+        Self::within(shape, |len| buffers.take(len))
+    }
+
+    fn within(shape: Shape, room: impl FnOnce(usize) -> Buffer) -> Self {
+        let data = room(shape.shard_len() * shape.needed());
         Self { shape, data, parity: Vec::new(), filled: vec![false; shape.shards()] }
     }
 
@@ -123,9 +133,9 @@ impl Assembly {
         }
         let len = self.shape.shard_len();
         match self.shape.form {
-            Form::Copies => Some(&mut self.data),
+            Form::Copies => Some(self.data.as_mut()),
             Form::Stripe if index < self.shape.needed() => {
-                self.data.get_mut(index * len..(index + 1) * len)
+                self.data.as_mut().get_mut(index * len..(index + 1) * len)
             }
             Form::Stripe => {
                 self.parity.retain(|(held, _)| *held != index);
@@ -153,8 +163,7 @@ impl Assembly {
         if self.shape.form == Form::Stripe {
             self.restore()?;
         }
-        self.data.truncate(self.shape.stored_len);
-        Ok(Bytes::from(self.data))
+        Ok(self.data.freeze(self.shape.stored_len))
     }
 
     fn restore(&mut self) -> Result<(), CodecError> {
@@ -165,7 +174,7 @@ impl Assembly {
         }
         let mut shards: Vec<Option<&[u8]>> = vec![None; self.shape.shards()];
         let mut out = Vec::with_capacity(wanted.len());
-        for (index, part) in self.data.chunks_exact_mut(len).enumerate() {
+        for (index, part) in self.data.as_mut().chunks_exact_mut(len).enumerate() {
             if self.filled[index] {
                 shards[index] = Some(part);
             } else {

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use chunkstore_core::buffer::Buffers;
 use chunkstore_core::decide;
 use chunkstore_core::pack::Packer;
 use chunkstore_core::place::rank;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     repairing: repair::Budget,
     leaving: leave::Leaving,
     packers: Mutex<Vec<Packer>>,
+    buffers: Buffers,
     care: Mutex<BTreeMap<DriveId, care::Progress>>,
     fresh: fresh::Fresh,
     /// How often something was lost of which nobody here can tell what it was.
@@ -95,6 +97,7 @@ impl Store {
             repairing: repair::Budget::default(),
             leaving: leave::Leaving::default(),
             packers: Mutex::default(),
+            buffers: Buffers::default(),
             care: Mutex::default(),
             fresh: fresh::Fresh::default(),
             losses: AtomicU64::new(u64::from(drives.iter().any(|drive| drive.is_torn))),

@@ -41,6 +41,12 @@ impl Connection {
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+        let answer = self.exchange(method, path, body)?;
+        serde_json::from_slice(&answer.body).map_err(|_| answer.failure(method, path))
+    }
+
+    /// What a request is answered with, when that is a success.
+    fn exchange(&mut self, method: &str, path: &str, body: &str) -> Result<Answer, Failure> {
         let (host, token, length) = (&self.host, &self.token, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
@@ -52,23 +58,18 @@ impl Connection {
             .write_all(request.as_bytes())
             .and_then(|()| read_answer(&mut self.reader))
             .map_err(Failure::io(format!("{method} {path}")))?;
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
-        match serde_json::from_slice(&answer.body) {
-            Ok(value) if (200..300).contains(&answer.status) => Ok(value),
-            _ => Err(Failure::Answer {
-                from: format!("{method} {path}"),
-                wanted: "success and JSON",
-                got: format!("{} {}", answer.status, body.chars().take(300).collect::<String>()),
-            }),
+        match answer.status {
+            200..300 => Ok(answer),
+            _ => Err(answer.failure(method, path)),
         }
     }
 
-    /// The seconds within which 99 of 100 of `count` GETs were answered.
+    /// The seconds within which 99 of 100 of `count` GETs were answered, to the last byte.
     pub(crate) fn p99(&mut self, path: &str, count: usize) -> Result<Figure, Failure> {
         let mut seconds = Vec::with_capacity(count);
         for _ in 0..count {
             let start = Instant::now();
-            self.get(path)?;
+            self.exchange("GET", path, "")?;
             seconds.push(start.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
@@ -79,6 +80,17 @@ impl Connection {
 struct Answer {
     status: u16,
     body: Vec<u8>,
+}
+
+impl Answer {
+    fn failure(&self, method: &str, path: &str) -> Failure {
+        let body = String::from_utf8_lossy(&self.body);
+        Failure::Answer {
+            from: format!("{method} {path}"),
+            wanted: "success and JSON",
+            got: format!("{} {}", self.status, body.chars().take(300).collect::<String>()),
+        }
+    }
 }
 
 fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
