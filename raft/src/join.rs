@@ -18,7 +18,7 @@ use node_world::{Class, CredentialError, Credentials, NetError, Peer, Subject, W
 use raft_meta::command::ClusterCommand;
 use raft_meta::outcome::JoinRefusal;
 use raft_meta::table::cluster::{JoinTokens, Node, Nodes};
-use raft_meta::{Answer, Command, Outcome, Proposal, table};
+use raft_meta::{Answer, Command, Outcome, Proposal, TableError, table};
 
 use crate::folder::{Folder, FolderError, Identity};
 use crate::group::Group;
@@ -243,7 +243,7 @@ impl Group {
             Ok(table::has::<JoinTokens>(&*tables, &(secret,))?
                 || table::all::<Nodes>(&*tables, &())?.iter().any(|(_, row)| is_asker(row)))
         };
-        let known = self.machine.on_tables(knows).await;
+        let known: Result<bool, TableError> = self.machine.on_tables(knows).await;
         if known.unwrap_or(true) || self.catch_up().await.is_err() {
             return true;
         }
