@@ -20,6 +20,15 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long a connection is used: the next one shows the certificates as they are then.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// A connection on which nothing comes back for this long, while something is waited for, is given
+/// up: below what any message about shards may take.
+const SILENT_MAX: Duration = Duration::from_secs(2);
+
+#[expect(clippy::disallowed_methods, reason = "this is what World's net is made of")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
 /// Ways to peers.
 #[derive(Default)]
 pub(super) struct Ways(Mutex<BTreeMap<(NodeId, Class), Arc<Way>>>);
@@ -41,8 +50,7 @@ struct Open {
 
 impl Open {
     fn is_good(&self) -> bool {
-        #[expect(clippy::disallowed_methods, reason = "this is what World's net is made of")]
-        let age = self.made.elapsed();
+        let age = clock().duration_since(self.made);
         self.connection.close_reason().is_none() && age < AGE_MAX
     }
 }
@@ -51,12 +59,14 @@ impl Open {
 struct Waiting<'a> {
     open: &'a Open,
     replies: u64,
+    begun: Instant,
     answered: bool,
 }
 
 impl<'a> Waiting<'a> {
     fn begin(open: &'a Open) -> Self {
-        Self { open, replies: open.replies.load(Ordering::Relaxed), answered: false }
+        let replies = open.replies.load(Ordering::Relaxed);
+        Self { open, replies, begun: clock(), answered: false }
     }
 
     fn end(mut self) {
@@ -67,8 +77,11 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // The peer may have restarted without this end's noticing: the next message finds out.
-        if !self.answered && self.open.replies.load(Ordering::Relaxed) == self.replies {
+        // The peer may have restarted without this end's noticing: the next message finds out. Who
+        // waits no longer because another node was quicker has nothing to say about this one.
+        let waited = clock().duration_since(self.begun) >= SILENT_MAX;
+        let replies = self.open.replies.load(Ordering::Relaxed);
+        if !self.answered && waited && replies == self.replies {
             self.open.connection.close(ENDING, b"no reply");
         }
     }
@@ -159,8 +172,7 @@ impl Way {
         let connection = made.unwrap_or_else(|| {
             Err(NetError::Unreachable(format!("nothing answers at {} over UDP", to.address)))
         })?;
-        #[expect(clippy::disallowed_methods, reason = "this is what World's net is made of")]
-        let open = Open { connection, made: Instant::now(), replies: Arc::default() };
+        let open = Open { connection, made: clock(), replies: Arc::default() };
         *slot = Some(open.clone());
         Ok(open)
     }

@@ -76,7 +76,20 @@ async fn a_silent_connection_is_given_up_for_a_new_one() {
     b.world.net().serve(class, Arc::new(Slow(Arc::clone(&gate))));
     let to = Peer { node: NodeId(2), address: b.address.to_string() };
     let ask = |limit| a.world.net().call(to.clone(), class, Bytes::from_static(b"x"), limit);
+    let patient = a.world.spawn(ask(LONG));
     assert_eq!(ask(Duration::from_millis(200)).await, Err(NetError::Elapsed));
+    gate.add_permits(1);
+    let patient = patient.await.expect("it runs on");
+    assert_eq!(patient, Ok(Bytes::from_static(b"x")), "impatience of one ends nobody else's wait");
+
+    assert_eq!(gate.forget_permits(1), 1);
+    let waiting = a.world.spawn(ask(LONG));
+    assert_eq!(ask(Duration::from_secs(3)).await, Err(NetError::Elapsed));
+    let waiting = waiting.await.expect("it runs on");
+    assert!(
+        matches!(waiting, Err(NetError::Unreachable(_))),
+        "the connection is gone: {waiting:?}"
+    );
     gate.add_permits(1);
     assert_eq!(ask(LONG).await, Ok(Bytes::from_static(b"x")));
 }
