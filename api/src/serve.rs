@@ -208,7 +208,8 @@ fn protocols(settings: &ServeSettings) -> auto::Builder<TokioExecutor> {
         .http1()
         // It would count the time between two requests as well: see `patience`.
         .header_read_timeout(None)
-        .max_buf_size(HEAD_MAX.max(256 << 10))
+        // Most chunks then come in one piece, and need not be put together.
+        .max_buf_size(HEAD_MAX.max(1 << 20))
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(20))

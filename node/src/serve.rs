@@ -43,10 +43,7 @@ struct FirstSignIn {
 /// Runs a node until it is told to stop.
 pub(crate) fn run(settings: &Settings, json: bool) -> Result<(), Failure> {
     start_log(&settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("scaidrived")
-        .build()
+    let runtime = node_os::runtime("scaidrived")
         .map_err(|error| Failure::because("starting threads", &error))?;
     runtime.block_on(serve(settings, json))
 }

@@ -57,8 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
+    let runtime = node_os::runtime("scaidrive").map_err(|error| {
         Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}"))
     })?;
     let world = RealWorld::client(runtime.handle());

@@ -14,10 +14,12 @@ mod grpc;
 mod listen;
 mod net;
 mod quic;
+mod runtime;
 mod task;
 mod tls;
 pub mod uncached;
 mod world;
 
 pub use listen::{ListenError, Listener, listen};
+pub use runtime::runtime;
 pub use world::RealWorld;

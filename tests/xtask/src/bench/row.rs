@@ -20,6 +20,11 @@ impl Figure {
         }
     }
 
+    /// The smaller of two.
+    pub(crate) fn better(self, other: Self) -> Self {
+        if other.number() < self.number() { other } else { self }
+    }
+
     fn unit(self) -> &'static str {
         match self {
             Self::Seconds(_) => "seconds",
