@@ -191,6 +191,17 @@ fn gauge(text: &mut String, name: &str, help: &str, value: u64) -> std::fmt::Res
     writeln!(text, "scaidrive_{name} {value}")
 }
 
+/// Connections and messages of others that this node would not have, by the reason.
+fn refusals(text: &mut String, state: &ApiState) -> std::fmt::Result {
+    let Some(credentials) = state.world.net().credentials() else { return Ok(()) };
+    writeln!(text, "# HELP scaidrive_cluster_refused Other ends that nodes' port refused.")?;
+    writeln!(text, "# TYPE scaidrive_cluster_refused counter")?;
+    for (reason, count) in credentials.refusals() {
+        writeln!(text, "scaidrive_cluster_refused_total{{reason=\"{reason}\"}} {count}")?;
+    }
+    Ok(())
+}
+
 /// What the node's parts say of themselves, asked at each reading.
 fn cluster(text: &mut String, state: &ApiState) -> std::fmt::Result {
     let raft = state.ops.raft.status();
@@ -202,6 +213,7 @@ fn cluster(text: &mut String, state: &ApiState) -> std::fmt::Result {
     let applied = raft.applied_entry.unwrap_or(0);
     gauge(text, "raft_apply_index", "Last entry applied on this node", applied)?;
     gauge(text, "raft_log_bytes", "Size of the log on the drive", raft.log_bytes)?;
+    refusals(text, state)?;
     let stats = state.ops.store.stats();
     let sum = |of: fn(&(u64, u64, u64, u64)) -> u64, all: &[(u64, u64, u64, u64)]| {
         all.iter().map(of).sum::<u64>()

@@ -15,11 +15,14 @@
 //! | `POST /tenants` | [`NewTenant`] | [`Made`] |
 //! | `GET /partners` | | `{partners: [`[`PartnerLine`]`]}` |
 //! | `POST /partners` | [`NewPartner`] | [`Made`] |
+//! | `POST /cluster/join-token` | [`TokenWish`] | [`JoinToken`] |
+//! | `POST /cluster/seat` | [`SeatOrder`] | the same |
 //! | `POST /keys/rotate` | | [`Made`]: signs by a new key from now on |
 //!
 //! A tenant or partner is named by its id or its name; the tenant made at the first start is taken
 //! where none is named. A user is named by the e-mail address or the id.
 
+mod cluster;
 mod order;
 mod people;
 mod status;
@@ -28,6 +31,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+pub use cluster::{ClusterLine, DrivesLine, JoinToken, NodeLine, SeatName, SeatOrder, TokenWish};
 pub use order::{Token, TokenOrder};
 pub use people::{
     Made, MadePerson, NewPartner, NewPassword, NewPerson, NewRole, NewTenant, PartnerLine,
@@ -48,6 +52,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/users/role", post(people::set_role))
         .route("/tenants", get(people::list_tenants).post(people::add_tenant))
         .route("/partners", get(people::list_partners).post(people::add_partner))
+        .route("/cluster/join-token", post(cluster::join_token))
+        .route("/cluster/seat", post(cluster::set_seat))
         .route("/keys/rotate", post(order::rotate))
         .layer(from_fn_with_state(state.clone(), layer::around))
         .with_state(state)

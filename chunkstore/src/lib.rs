@@ -26,5 +26,6 @@ pub use store::care::CareReport;
 pub use store::error::{DeleteError, GetError, ListError, PutError};
 pub use store::list::{ListCursor, ListPage, Listed};
 pub use store::stats::{DriveStats, Stats};
+pub use store::told::Told;
 pub use store::verify::Verdict;
 pub use store::write::{NewChunk, StoredChunk};

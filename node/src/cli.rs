@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use toml::Value;
 
+use crate::cluster;
 use crate::layers::{Layers, Source};
 use crate::outcome::Failure;
 use crate::serve;
@@ -45,8 +46,38 @@ enum Command {
     /// Partners
     #[command(subcommand)]
     Partner(socket::Partner),
-    /// How the running node stands
-    Status(socket::Status),
+    /// Start a new cluster here without serving yet; prints the token to join it with
+    #[command(after_help = "Example:\n  scaidrived init --data-dir /srv/a --cluster-listen \
+                            10.0.0.1:8001\n  scaidrived serve --data-dir /srv/a --cluster-listen \
+                            10.0.0.1:8001")]
+    Init(Serve),
+    /// Make this data directory a node of a cluster; then `serve` runs it
+    #[command(after_help = "Example:\n  scaidrived join --data-dir /srv/b --cluster-listen \
+                            10.0.0.2:8001 --via 10.0.0.1:8001 \\\n    --token \
+                            \"$(ssh a scaidrived join-token --data-dir /srv/a)\"\n  \
+                            scaidrived serve --data-dir /srv/b --cluster-listen 10.0.0.2:8001")]
+    Join(Join),
+    /// Print a token with which a node can join the running node's cluster
+    JoinToken(cluster::JoinToken),
+    /// Let a node vote, and count on its drives (what a new node may from the start)
+    Promote(cluster::Which),
+    /// Have a node follow and serve without a vote
+    Demote(cluster::Which),
+    /// Move what a node holds to the others, and say when it may be removed
+    Drain(cluster::Drain),
+    /// Remove a node from the cluster, for good
+    Remove(cluster::Remove),
+    /// How the cluster stands: nodes, drives, redundancy, repair, scrub
+    Status(cluster::Status),
+}
+
+/// `scaidrived join`: what joining needs, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Join {
+    #[command(flatten)]
+    via: cluster::Via,
+    #[command(flatten)]
+    serve: Serve,
 }
 
 /// Flags that set what the settings file and the environment set as well.
@@ -127,7 +158,16 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(user) => socket::user(&user),
         Command::Tenant(tenant) => socket::tenant(&tenant),
         Command::Partner(partner) => socket::partner(&partner),
-        Command::Status(status) => socket::status(&status),
+        Command::Init(flags) => cluster::init(&flags.layers()?.settings()?, flags.json),
+        Command::Join(join) => {
+            cluster::join(&join.serve.layers()?.settings()?, &join.via, join.serve.json)
+        }
+        Command::JoinToken(token) => cluster::join_token(&token),
+        Command::Promote(which) => cluster::promote(&which),
+        Command::Demote(which) => cluster::demote(&which),
+        Command::Drain(drain) => cluster::drain(&drain),
+        Command::Remove(remove) => cluster::remove(&remove),
+        Command::Status(status) => cluster::status(&status),
     }
 }
 

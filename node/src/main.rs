@@ -6,9 +6,11 @@
 //! Never here: rules of any kind.
 
 mod cli;
+mod cluster;
 mod layers;
 mod listener;
 mod outcome;
+mod report;
 mod serve;
 mod socket;
 

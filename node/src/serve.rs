@@ -17,7 +17,7 @@ use crate::outcome::{Exit, Failure};
 /// The private socket's name in the data directory.
 pub(crate) const SOCKET: &str = "private.sock";
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is said once the node is ready.
 #[derive(serde::Serialize)]
@@ -48,7 +48,7 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<(), Failure> {
     runtime.block_on(serve(settings, json))
 }
 
-fn start_log(filter: &str) -> Result<(), Failure> {
+pub(crate) fn start_log(filter: &str) -> Result<(), Failure> {
     let filter = filter.parse::<tracing_subscriber::EnvFilter>().map_err(|error| {
         Failure::new(Exit::Usage, format!("the setting log = \"{filter}\": {error}"))
     })?;
@@ -118,7 +118,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
 async fn number(handle: &tokio::runtime::Handle, settings: &Settings) -> Result<NodeId, Failure> {
     let address = settings.advertise.clone();
     let address = address.unwrap_or_else(|| settings.cluster_listen.to_string());
-    let entered = node_assembly::enter(&RealWorld::client(handle), settings, &address).await;
+    let entered = node_assembly::enter(&RealWorld::client(handle), settings, &address, None).await;
     entered.map_err(|error| start_failure(&error))
 }
 
@@ -254,7 +254,7 @@ fn listen_failure(setting: &str, error: &ListenError) -> Failure {
         .hint("choose another address, or port 0 for a free one")
 }
 
-fn start_failure(error: &StartError) -> Failure {
+pub(crate) fn start_failure(error: &StartError) -> Failure {
     Failure::because("the node does not start", error)
 }
 

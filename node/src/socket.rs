@@ -25,7 +25,7 @@ pub(crate) struct At {
     data_dir: PathBuf,
     /// Print JSON instead of text
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// `scaidrived token`
@@ -130,15 +130,8 @@ pub(crate) enum Partner {
     },
 }
 
-/// `scaidrived status`
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    at: At,
-}
-
 /// A span as people write it, in seconds.
-fn span(text: &str) -> Result<u64, String> {
+pub(crate) fn span(text: &str) -> Result<u64, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
@@ -228,40 +221,6 @@ pub(crate) fn partner(partner: &Partner) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn status(status: &Status) -> Result<(), Failure> {
-    let answer = status.at.ask("GET", "/status", None)?;
-    if status.at.json {
-        return print_json(&answer);
-    }
-    let mut lines = Vec::new();
-    flatten("", &answer, &mut lines);
-    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    for (key, value) in lines {
-        print_line(&format!("{key:width$}  {value}"))?;
-    }
-    Ok(())
-}
-
-/// The values of a document by their full names, in its order.
-fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                let name =
-                    if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                flatten(&name, value, lines);
-            }
-        }
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                flatten(&format!("{prefix}.{at}"), item, lines);
-            }
-        }
-        Value::String(text) => lines.push((prefix.to_owned(), text.clone())),
-        value => lines.push((prefix.to_owned(), value.to_string())),
-    }
-}
-
 /// The password on standard input's first line, where it was asked for.
 fn password(from_stdin: bool) -> Result<Option<String>, Failure> {
     if !from_stdin {
@@ -301,12 +260,12 @@ fn row(item: &Value, fields: &[&str]) -> String {
     texts.collect::<Vec<_>>().join("  ")
 }
 
-fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     print_line(&value.to_string())
 }
 
 /// One line on standard output. A reader that went away is no failure.
-fn print_line(line: &str) -> Result<(), Failure> {
+pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
     use std::io::Write;
     let written = writeln!(std::io::stdout().lock(), "{line}");
     match written {
@@ -322,7 +281,12 @@ const ANSWER_MAX: usize = 64 << 20;
 
 impl At {
     /// Asks the running node.
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

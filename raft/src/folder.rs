@@ -7,6 +7,8 @@ use bytes::{Buf, BufMut};
 use node_base::NodeId;
 use node_world::{Disk, OpenMode, World};
 
+use crate::proof;
+
 const MAGIC: &[u8; 8] = b"SdRftDir";
 const VERSION: u32 = 1;
 const LEN: usize = 48;
@@ -31,7 +33,7 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Disk { action, path: path.to_owned(), source }
     }
 }
@@ -170,7 +172,9 @@ impl Folder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let entries = disk.list(&self.path).map_err(fault)?;
-                let ours = |name: &str| [LOCK, JOINING, "format.new"].contains(&name);
+                let ours = |name: &str| {
+                    [LOCK, JOINING, "format.new", proof::FILE, "credentials.new"].contains(&name)
+                };
                 if entries.iter().all(|entry| ours(&entry.name)) {
                     Ok(None)
                 } else {

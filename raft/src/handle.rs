@@ -1,5 +1,6 @@
 //! The handle to a node's part of the agreement.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use crate::group::Group;
 use crate::log::{LogError, LogStore};
 use crate::machine::{Machine, RULES, Rules};
 use crate::network::Network;
+use crate::proof::{self, ProofError};
 use crate::propose::ProposeError;
 use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
@@ -40,6 +42,8 @@ pub enum OpenError {
     Tables { folder: PathBuf, source: TableError },
     #[error("the settings of the agreement contradict themselves")]
     Settings(#[source] Cause),
+    #[error("this node cannot show who it is")]
+    Proof(#[from] ProofError),
     #[error("the agreement cannot be taken up")]
     Start(#[source] Cause),
 }
@@ -145,7 +149,7 @@ impl Raft {
             return Err(FoundError::Already);
         }
         group.begin(group.world.random().max(1)).await?;
-        let members = std::collections::BTreeMap::from([(group.node.0, address.to_owned())]);
+        let members = BTreeMap::from([(group.node.0, address.to_owned())]);
         group.raft.initialize(members).await.map_err(|error| match error {
             RaftError::APIError(InitializeError::NotAllowed(_)) => FoundError::Already,
             error => FoundError::Stopped(error.to_string()),
@@ -153,6 +157,7 @@ impl Raft {
         let mut metrics = group.raft.metrics();
         let leads = metrics.wait_for(|now| now.state == ServerState::Leader);
         leads.await.map_err(|_| FoundError::Stopped("its core ended".to_owned()))?;
+        group.found_proof().await;
         Ok(())
     }
 
@@ -235,6 +240,15 @@ impl Raft {
         entries.iter().map(mark).collect()
     }
 
+    /// The last entry that each of the other nodes has applied, of those that answer.
+    ///
+    /// # Errors
+    /// When this node's tables cannot be read.
+    pub async fn progress(&self) -> Result<BTreeMap<NodeId, u64>, TableError> {
+        let progress = self.group.progress().await?;
+        Ok(progress.into_iter().map(|(node, entry)| (NodeId(node), entry)).collect())
+    }
+
     /// Ready once this node has left the agreement for good, by a failed drive or a broken
     /// invariant. A process that went on would only look alive.
     pub fn dead(&self) -> impl Future<Output = Dead> + Send + use<> {
@@ -309,6 +323,7 @@ async fn start(
         Machine::new(&inner, engine, rules.apply).map_err(failed)
     };
     let (machine, closed) = world.blocking(open).await?;
+    proof::begin(&world, &path, folder.identity(), &machine).await?;
     let (cluster, known_cluster) =
         watch::channel(folder.identity().and_then(|identity| identity.cluster));
     let broken = watch::channel(None).0;

@@ -13,16 +13,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use node_base::{Duration, NodeId, sha256};
-use node_world::{Class, NetError, Peer, World};
+use node_base::{Duration, NodeId, Sha256, sha256};
+use node_world::{Class, CredentialError, Credentials, NetError, Peer, Subject, World};
 use raft_meta::command::ClusterCommand;
 use raft_meta::outcome::JoinRefusal;
-use raft_meta::{Answer, Command, Outcome, Proposal};
+use raft_meta::table::cluster::{JoinTokens, Node, Nodes};
+use raft_meta::{Answer, Command, Outcome, Proposal, TableError, table};
 
 use crate::folder::{Folder, FolderError, Identity};
 use crate::group::Group;
+use crate::proof;
 use crate::propose::ProposeError;
-use crate::wire::{Control, ControlReply, pack, unpack_reply};
+use crate::tables::Engine;
+use crate::wire::{Control, ControlReply, Raw, pack, unpack_reply};
 
 /// What a node asks to join with.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct JoinRequest {
     /// Where the node will listen.
     pub address: String,
     pub zone: String,
+    /// How often each address is asked that does not answer as it should.
+    pub rounds: u32,
 }
 
 /// Why a node does not join.
@@ -46,16 +51,19 @@ pub enum JoinError {
     NoAddress,
     #[error(transparent)]
     Refused(#[from] JoinRefusal),
-    #[error("{address} answered, but not as a node of a cluster: {why}")]
+    #[error("{address} answered, but not as a node of the cluster: {why}")]
     NoMember { address: String, why: String },
+    #[error("the join token is cut off or mistyped: it has two parts of hexadecimal digits")]
+    Token,
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     #[error("no node of the cluster could be asked: {0}")]
     Unavailable(String),
 }
 
-/// How long one question may take, how long the node waits before the next, and how often it asks.
+/// How long one question may take, and how long the node waits before the next.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
-const ROUNDS: u32 = 60;
 /// A token, in bytes.
 const TOKEN_MAX: usize = 256;
 
@@ -87,28 +95,66 @@ pub async fn join(
     if let Some(identity) = folder.identity() {
         return Ok(identity);
     }
-    let (node, cluster) = ask(world, nonce, request).await?;
-    let identity = Identity { node, cluster: Some(cluster), has_joined: true };
-    world.blocking(move || folder.write(identity)).await?;
+    let secret = introduce(world, &request.token)?;
+    let joined = ask(world, nonce, secret, request).await?;
+    let identity = Identity { node: joined.node, cluster: Some(joined.cluster), has_joined: true };
+    let shown = show(world, &joined)?;
+    let inner = world.clone();
+    let keep = move || {
+        if let Some(shown) = shown {
+            let failed = |source| FolderError::disk("write", &folder.path, source);
+            proof::save(&inner, &folder.path, &shown).map_err(failed)?;
+        }
+        folder.write(identity)
+    };
+    world.blocking(keep).await?;
     Ok(identity)
+}
+
+/// The secret of a token. Behind it stands the SHA-256 of the cluster's authority, by which the
+/// cluster is known, where it has to prove itself.
+fn introduce<'a>(world: &World, token: &'a str) -> Result<&'a str, JoinError> {
+    let Some(credentials) = world.net().credentials() else { return Ok(token) };
+    let (secret, authority) = token.trim().split_once('.').ok_or(JoinError::Token)?;
+    credentials.believe(authority.parse().map_err(|_| JoinError::Token)?);
+    Ok(secret)
+}
+
+/// Shows the certificate that joining gave; what to keep of it.
+fn show(world: &World, joined: &Joined) -> Result<Option<Vec<u8>>, CredentialError> {
+    let Some(credentials) = world.net().credentials() else { return Ok(None) };
+    let whom = Subject { cluster: joined.cluster, node: joined.node };
+    credentials.show(whom, &joined.certificate, &joined.authority)?;
+    Ok(credentials.save())
+}
+
+/// What joining gives.
+struct Joined {
+    node: NodeId,
+    cluster: u128,
+    certificate: Vec<u8>,
+    authority: Vec<u8>,
 }
 
 /// Asks one address after the other until one has an answer.
 async fn ask(
     world: &World,
     nonce: u128,
+    secret: &str,
     request: &JoinRequest,
-) -> Result<(NodeId, u128), JoinError> {
+) -> Result<Joined, JoinError> {
+    let public_key = world.net().credentials().map(Credentials::public_key).unwrap_or_default();
     let message = Control::Join {
         nonce,
-        token: &request.token,
+        token: secret,
         wish: request.wish.map(|node| node.0),
         address: &request.address,
         zone: &request.zone,
+        public_key: Raw(&public_key),
     };
     let message = pack(None, &message);
     let mut last = JoinError::NoAddress;
-    for _ in 0..ROUNDS {
+    for round in 1..=request.rounds.max(1) {
         for address in &request.via {
             match ask_one(world, address, message.clone()).await {
                 Err(error @ (JoinError::Unavailable(_) | JoinError::NoMember { .. })) => {
@@ -117,27 +163,27 @@ async fn ask(
                 answer => return answer,
             }
         }
-        world.sleep(PAUSE).await;
+        if round < request.rounds {
+            world.sleep(PAUSE).await;
+        }
     }
     Err(last)
 }
 
-async fn ask_one(
-    world: &World,
-    address: &str,
-    message: Bytes,
-) -> Result<(NodeId, u128), JoinError> {
+async fn ask_one(world: &World, address: &str, message: Bytes) -> Result<Joined, JoinError> {
     let reply = world.net().call(Peer::at(address), Class::Control, message, QUESTION_LIMIT).await;
     let stranger = |why: String| JoinError::NoMember { address: address.to_owned(), why };
     match reply {
         Ok(reply) => match unpack_reply(&reply) {
-            Ok(ControlReply::Joined { node, cluster }) => Ok((NodeId(node), cluster)),
+            Ok(ControlReply::Joined { node, cluster, certificate, authority }) => {
+                Ok(Joined { node: NodeId(node), cluster, certificate, authority })
+            }
             Ok(ControlReply::NotJoined(refusal)) => Err(refusal.into()),
             Ok(_) => Err(JoinError::Unavailable("it found no leader".to_owned())),
             Err(error) => Err(stranger(error.to_string())),
         },
         Err(NetError::Refused(refusal)) => Err(stranger(refusal.0)),
-        Err(error) => Err(JoinError::Unavailable(error.to_string())),
+        Err(error) => Err(JoinError::Unavailable(format!("{address}: {error}"))),
     }
 }
 
@@ -148,6 +194,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) wish: Option<u64>,
     pub(crate) address: &'a str,
     pub(crate) zone: &'a str,
+    pub(crate) public_key: &'a [u8],
 }
 
 impl Group {
@@ -157,19 +204,50 @@ impl Group {
         if asked.token.len() > TOKEN_MAX {
             return ControlReply::NotJoined(JoinRefusal::UnknownToken);
         }
+        let secret = sha256(asked.token.as_bytes());
+        if !self.may_be_let_in(asked.nonce, secret).await {
+            return ControlReply::NotJoined(JoinRefusal::UnknownToken);
+        }
         let join = ClusterCommand::Join {
             nonce: asked.nonce,
-            secret: sha256(asked.token.as_bytes()),
+            secret,
             wish: asked.wish.map(NodeId),
             address: asked.address.to_owned(),
             zone: asked.zone.to_owned(),
         };
         match self.agree(Command::Cluster(join)).await {
-            Ok(Ok(Answer::Joined(Ok(node)))) => ControlReply::Joined { node: node.0, cluster },
+            Ok(Ok(Answer::Joined(Ok(node)))) => {
+                match self.prove_joined(Subject { cluster, node }, asked.public_key).await {
+                    Ok((certificate, authority)) => {
+                        ControlReply::Joined { node: node.0, cluster, certificate, authority }
+                    }
+                    // It asks again, with the same nonce.
+                    Err(error) => {
+                        tracing::warn!(%node, %error, "a node that joins cannot be certified");
+                        ControlReply::Uncertain
+                    }
+                }
+            }
             Ok(Ok(Answer::Joined(Err(refusal)))) => ControlReply::NotJoined(refusal),
             Ok(_) => ControlReply::NotJoined(JoinRefusal::Malformed),
             Err(_) => ControlReply::Uncertain,
         }
+    }
+
+    /// Whether the tables may know of the token, or of the asker. Anybody who can reach the port
+    /// can ask: what is sure to be refused takes no room in the log.
+    async fn may_be_let_in(&self, nonce: u128, secret: Sha256) -> bool {
+        let knows = move |tables: &dyn Engine| {
+            let tables = tables.snapshot()?;
+            let is_asker = |row: &Node| row.nonce == nonce;
+            Ok(table::has::<JoinTokens>(&*tables, &(secret,))?
+                || table::all::<Nodes>(&*tables, &())?.iter().any(|(_, row)| is_asker(row)))
+        };
+        let known: Result<bool, TableError> = self.machine.on_tables(knows).await;
+        if known.unwrap_or(true) || self.catch_up().await.is_err() {
+            return true;
+        }
+        self.machine.on_tables(knows).await.unwrap_or(true)
     }
 
     /// Has a command of this node agreed.

@@ -22,7 +22,7 @@ use node_world::{Class, Instant, Peer};
 use openraft::{ChangeMembers, ServerState};
 use raft_meta::command::ClusterCommand;
 use raft_meta::table::cluster::{Node, Nodes, Seat};
-use raft_meta::{Command, table};
+use raft_meta::{Command, TableError, table};
 
 use crate::group::Group;
 use crate::types::Members;
@@ -43,14 +43,18 @@ struct Watch {
     term: u64,
     /// When each was last heard of, or first missed.
     heard: BTreeMap<u64, Instant>,
+    /// Which do not answer, as it was said last.
+    down: BTreeSet<u64>,
 }
 
 /// Works towards the table while this node leads, until the group is gone.
 pub(crate) async fn run(weak: Weak<Group>) {
-    let mut watch = Watch::default();
+    let (mut watch, mut certified) = (Watch::default(), None);
     while let Some(group) = weak.upgrade() {
         let every = Duration::from_millis(group.settings.probe_ms.max(1));
         let world = group.world.clone();
+        let leads = group.raft.metrics().borrow().state == ServerState::Leader;
+        group.keep_proof(leads, &mut certified).await;
         group.keep_members(&mut watch).await;
         drop(group);
         world.sleep(every).await;
@@ -77,13 +81,16 @@ impl Group {
         if removed.contains(&self.node) && !leads {
             self.was_removed();
         }
+        if let Some(credentials) = self.world.net().credentials() {
+            credentials.revoke(removed.clone());
+        }
         *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = removed;
         if !leads {
             *watch = Watch::default();
             return;
         }
         if watch.term != metrics.current_term {
-            *watch = Watch { term: metrics.current_term, heard: BTreeMap::new() };
+            *watch = Watch { term: metrics.current_term, ..Watch::default() };
         }
         let answers = self.probe(&rows).await;
         self.note(watch, &rows, &answers).await;
@@ -94,11 +101,28 @@ impl Group {
             let heard = watch.heard.get(&node);
             node == self.node.0 || heard.is_some_and(|at| now.since(*at) <= silent)
         };
+        for row in rows.iter().filter(|row| row.seat != Seat::Removed) {
+            let (node, is_up) = (row.id, up(row.id.0));
+            if !is_up && watch.down.insert(node.0) {
+                tracing::warn!(%node, address = row.address, "a node does not answer");
+            } else if is_up && watch.down.remove(&node.0) {
+                tracing::info!(%node, address = row.address, "a node answers again");
+            }
+        }
         let mine = metrics.last_applied.map_or(0, |id| id.index);
         let ready = |node: u64| answers.get(&node).is_some_and(|at| at + LAG_MAX >= mine);
         if let Some(change) = next_change(members, &rows, up, ready) {
             self.change(change).await;
         }
+    }
+
+    /// How far the other nodes are that answer, by their number.
+    pub(crate) async fn progress(&self) -> Result<BTreeMap<u64, u64>, TableError> {
+        let read =
+            |tables: &dyn crate::tables::Engine| table::all::<Nodes>(&*tables.snapshot()?, &());
+        let rows = self.machine.on_tables(read).await?;
+        let rows: Vec<Node> = rows.into_iter().map(|(_, node)| node).collect();
+        Ok(self.probe(&rows).await)
     }
 
     /// Asks every other node how far it is.

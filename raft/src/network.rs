@@ -129,7 +129,11 @@ impl Way {
         let call = self.world.net().call(self.peer.clone(), Class::Consensus, request, limit);
         let broken = self.broken.clone();
         async move {
-            let reply = unpack_reply(&call.await?)?;
+            let reply = call.await;
+            if matches!(reply, Err(NetError::Removed)) {
+                broken.send_replace(Some(REMOVED.to_owned()));
+            }
+            let reply = unpack_reply(&reply?)?;
             if reply == ConsensusReply::Removed {
                 broken.send_replace(Some(REMOVED.to_owned()));
             }

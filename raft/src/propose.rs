@@ -171,6 +171,10 @@ impl Group {
                 }
                 _ => Err(Unanswered::Uncertain),
             },
+            Err(NetError::Removed) => {
+                self.was_removed();
+                Err(Unanswered::Stopped(REMOVED.to_owned()))
+            }
             // A node refuses a message before it does anything about it.
             Err(NetError::Refused(_)) => Err(Unanswered::NotLeader),
             Err(_) => Err(Unanswered::Uncertain),

@@ -150,9 +150,15 @@ impl Group {
         request: &Bytes,
     ) -> Result<ControlReply, Refusal> {
         let (cluster, message) = unpack::<Control<'_>>(request).map_err(refuse)?;
-        if let (None, Control::Join { nonce, token, wish, address, zone }) = (cluster, &message) {
-            let asked = Asked { nonce: *nonce, token, wish: *wish, address, zone };
+        if let (None, Control::Join { nonce, token, wish, address, zone, public_key }) =
+            (cluster, &message)
+        {
+            let public_key = public_key.0;
+            let asked = Asked { nonce: *nonce, token, wish: *wish, address, zone, public_key };
             return Ok(self.take_in(asked).await);
+        }
+        if from == NodeId::default() {
+            return Err(refuse("a stranger can ask to join and nothing else"));
         }
         self.check_cluster(cluster)?;
         if self.is_removed(from) {

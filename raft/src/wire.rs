@@ -113,6 +113,9 @@ pub(crate) enum Control<'a> {
         wish: Option<u64>,
         address: &'a str,
         zone: &'a str,
+        /// What it will prove itself with, where that is asked.
+        #[serde(borrow)]
+        public_key: Raw<'a>,
     },
     /// How far are you?
     Probe,
@@ -133,6 +136,9 @@ pub(crate) enum ControlReply {
     Joined {
         node: u64,
         cluster: u128,
+        /// Its certificate, and the authority's; empty where nobody asks for proof.
+        certificate: Vec<u8>,
+        authority: Vec<u8>,
     },
     NotJoined(JoinRefusal),
     /// The index of the last entry applied.

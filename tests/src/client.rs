@@ -16,6 +16,16 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the binary can be started");
+        Self {
+            code: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// The one JSON document on standard output.
     ///
     /// # Panics
@@ -44,6 +54,11 @@ impl Client {
     pub fn follow(&mut self, server: &Server, email: &str) {
         self.url = server.url.clone();
         self.token = server.token(email);
+    }
+
+    /// The same user, with the same token, at another node.
+    pub fn turn_to(&mut self, server: &Server) {
+        self.url = server.url.clone();
     }
 
     /// The folder that stands for the user's home.
@@ -78,12 +93,7 @@ impl Client {
 
     /// Runs a command, whatever comes of it.
     pub fn try_run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().expect("the binary can be started");
-        Ran {
-            code: output.status.code(),
-            output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::of(&mut self.command(arguments))
     }
 
     /// Runs a command that succeeds.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::client::Ran;
+
 /// A binary of this workspace, built before the tests run.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own path");
@@ -27,6 +29,7 @@ pub struct Start {
     pub data_dirs: Vec<PathBuf>,
     /// Addresses with port 0 by default.
     pub listen: String,
+    pub cluster_listen: String,
     pub flags: Vec<String>,
     pub environment: Vec<(String, String)>,
 }
@@ -37,27 +40,40 @@ impl Start {
         Self {
             data_dirs: vec![data_dir.to_owned()],
             listen: "127.0.0.1:0".to_owned(),
+            cluster_listen: "127.0.0.1:0".to_owned(),
             flags: Vec::new(),
             environment: Vec::new(),
         }
     }
 
     fn command(&self) -> Command {
+        self.order(&[])
+    }
+
+    /// A command of the server's binary about this node's data directory and addresses.
+    fn order(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("scaidrived"));
+        command.args(arguments);
         for folder in &self.data_dirs {
             command.arg("--data-dir").arg(folder);
         }
         command
             .args(["--listen", &self.listen])
-            .args(["--cluster-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
+            .args(["--cluster-listen", &self.cluster_listen])
+            .args(["--metrics-listen", "127.0.0.1:0", "--json"])
             .args(&self.flags)
             .env_remove("RUST_LOG")
-            .env("SCAIDRIVE_LOG", "info,openraft=warn")
+            .env("SCAIDRIVE_LOG", "info,openraft=off")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Runs `init` or `join` for this node, whatever comes of it.
+    pub fn form(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.order(arguments))
     }
 
     /// Starts it and waits until it is ready.
@@ -168,18 +184,20 @@ impl Server {
     /// # Panics
     /// When it fails.
     pub fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new(binary("scaidrived"))
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .output()
-            .expect("the binary can be started");
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let ran = self.try_command(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.errors);
+        ran.output
+    }
+
+    /// The same, whatever comes of it.
+    pub fn try_command(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(binary("scaidrived"));
+        Ran::of(command.args(arguments).arg("--data-dir").arg(self.data_dir()))
+    }
+
+    /// What `status --json` says.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.command(&["status", "--json"])).expect("status is JSON")
     }
 }
 

@@ -1,16 +1,21 @@
 //! The cluster itself: who may join, vote, stay.
 
+use std::collections::BTreeMap;
+
+use chunkstore::Told;
 use node_base::{NodeId, sha256};
 use raft_meta::command::ClusterCommand;
-use raft_meta::table::cluster::Seat;
-use raft_meta::{Answer, Command};
+use raft_meta::table::cluster::{Authorities, Maps, Node, Nodes, Seat};
+use raft_meta::{Answer, Command, Reader, TableError, table};
 
 use crate::call::Ops;
 use crate::error::OpError;
 
 impl Ops {
     /// Makes a token with which so many nodes can join within so many seconds of log time. The
-    /// cluster keeps its hash alone: it cannot be told again.
+    /// cluster keeps its hash alone: it cannot be told again. Where nodes have to prove who they
+    /// are, the SHA-256 of the cluster's authority follows: by it the node that joins knows the
+    /// cluster.
     ///
     /// # Errors
     /// The refusal of a number that is too large, or why nothing could be agreed.
@@ -21,15 +26,91 @@ impl Ops {
         let token = format!("join_{text}");
         let secret = sha256(token.as_bytes());
         let add = ClusterCommand::AddJoinToken { secret, seconds, uses };
+        let mut known_by = String::new();
+        if self.world.net().credentials().is_some() {
+            let authority = |tables: &dyn Reader| table::get::<Authorities>(tables, &());
+            let authority = self.look_now(authority).await?.ok_or(OpError::unavailable())?;
+            known_by = format!(".{}", sha256(&authority.certificate));
+        }
         self.agree_as_node::<Answer>(Command::Cluster(add)).await?;
-        Ok(token)
+        Ok(token + &known_by)
     }
 
-    /// Promotes, demotes or removes a node. The leader then arranges who votes.
+    /// Removes a node, unless others do not have yet what it holds.
+    ///
+    /// # Errors
+    /// The refusal when it has to be drained first, or there is no such node.
+    pub async fn remove_drained(&self, node: NodeId) -> Result<(), OpError> {
+        self.agree_as_node(Command::Cluster(ClusterCommand::RemoveDrained { node })).await
+    }
+
+    /// Promotes, demotes, drains or removes a node. The leader then arranges who votes.
     ///
     /// # Errors
     /// The refusal when nobody would be left who may vote, or there is no such node.
     pub async fn set_seat(&self, node: NodeId, seat: Seat) -> Result<(), OpError> {
         self.agree_as_node(Command::Cluster(ClusterCommand::SetSeat { node, seat })).await
+    }
+}
+
+/// A node, as the cluster knows it and as it says of itself.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    pub row: Node,
+    pub leads: bool,
+    pub votes: bool,
+    /// Whether it answers.
+    pub is_up: bool,
+    /// The last entry it has applied, where it says so.
+    pub applied_entry: Option<u64>,
+    /// Whether a map in force leads to its drives: then it may hold what nobody else has.
+    pub is_needed: bool,
+    pub drives: Option<Told>,
+}
+
+/// The cluster, as one of its nodes sees it.
+#[derive(Debug, Clone)]
+pub struct ClusterStatus {
+    pub nodes: Vec<NodeStatus>,
+    /// The newest map's epoch, and how many maps are in force.
+    pub epoch: u64,
+    pub maps: u64,
+}
+
+impl Ops {
+    /// How all nodes stand. Those that do not answer in a while are told as they were known last.
+    ///
+    /// # Errors
+    /// When the tables of this node cannot be read.
+    pub async fn cluster_status(&self) -> Result<ClusterStatus, OpError> {
+        let rows = self.look(|tables| {
+            Ok::<_, TableError>((
+                table::all::<Nodes>(tables, &())?,
+                table::all::<Maps>(tables, &())?,
+            ))
+        });
+        let (rows, maps) = rows.await?;
+        let (progress, told) = tokio::join!(self.raft.progress(), self.store.told());
+        let mut progress = progress.unwrap_or_default();
+        let mut told: BTreeMap<NodeId, _> = told.into_iter().collect();
+        let raft = self.raft.status();
+        progress.extend(raft.applied_entry.map(|entry| (self.node, entry)));
+        let leads_there = |node: NodeId| {
+            maps.iter().any(|(_, map)| map.drives.iter().any(|drive| drive.node == node))
+        };
+        let nodes = rows.into_iter().map(|(_, row)| {
+            let (id, drives) = (row.id, told.remove(&row.id).flatten());
+            NodeStatus {
+                leads: raft.leader == Some(id),
+                votes: raft.voters.contains(&id),
+                is_up: id == self.node || progress.contains_key(&id) || drives.is_some(),
+                applied_entry: progress.get(&id).copied(),
+                is_needed: leads_there(id),
+                drives,
+                row,
+            }
+        });
+        let epoch = maps.last().map_or(0, |((epoch,), _)| *epoch);
+        Ok(ClusterStatus { nodes: nodes.collect(), epoch, maps: maps.len() as u64 })
     }
 }

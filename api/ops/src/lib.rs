@@ -23,6 +23,7 @@ mod write;
 pub use background::{Background, BackgroundSettings};
 pub use batch::{BATCH_FILE_MAX, BatchItem, FileBatch, FileDetails};
 pub use call::{Call, FromAnswer, Ops, OpsParts};
+pub use cluster::{ClusterStatus, NodeStatus};
 pub use content::{OpenContent, Which};
 pub use error::OpError;
 pub use follow::{From as FollowFrom, Walking};

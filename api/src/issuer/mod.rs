@@ -38,6 +38,14 @@ pub const CLIENT_ID: &str = "scaidrive";
 /// Passwords that are hashed at the same time: each takes 19 MiB.
 const HASHING_MAX: usize = 4;
 
+/// Where the issuer is below a node's address.
+const PATH: &str = "/oidc";
+
+/// Whether a token's issuer is named like a node's own.
+pub(crate) fn is_built_in(issuer: &str) -> bool {
+    issuer.strip_suffix(PATH).is_some_and(|url| !url.ends_with('/') && url.starts_with("http"))
+}
+
 /// The issuer that this node runs.
 pub struct OwnIssuer {
     public_url: String,
@@ -49,7 +57,7 @@ impl OwnIssuer {
     /// The issuer at `public_url`, such as `http://127.0.0.1:8000`.
     pub fn new(public_url: &str) -> Self {
         let public_url = public_url.trim_end_matches('/').to_owned();
-        let issuer = format!("{public_url}/oidc");
+        let issuer = format!("{public_url}{PATH}");
         Self { public_url, issuer, hashing: Semaphore::new(HASHING_MAX) }
     }
 

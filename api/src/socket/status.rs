@@ -1,9 +1,11 @@
-//! How this node stands.
+//! How this node stands, and the cluster as it sees it.
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::{self, ClusterLine};
+use crate::error::ApiError;
 use crate::state::ApiState;
 
 /// A node, its place in the agreement, and its drives.
@@ -23,6 +25,7 @@ pub struct Status {
     pub mended_shards: u64,
     pub lost_chunks: u64,
     pub compacted_bytes: u64,
+    pub cluster: ClusterLine,
 }
 
 /// A node of the cluster.
@@ -49,7 +52,8 @@ pub struct DriveLine {
     pub scrub_cycles: u64,
 }
 
-pub(super) async fn status(State(state): State<ApiState>) -> Json<Status> {
+pub(super) async fn status(State(state): State<ApiState>) -> Result<Json<Status>, ApiError> {
+    let cluster = cluster::look(&state).await?;
     let raft = state.ops.raft.status();
     let stats = state.ops.store.stats();
     let members = raft.members.into_iter();
@@ -67,7 +71,7 @@ pub(super) async fn status(State(state): State<ApiState>) -> Json<Status> {
         scrubbed_bytes: drive.scrubbed_bytes,
         scrub_cycles: drive.scrub_cycles,
     });
-    Json(Status {
+    Ok(Json(Status {
         version: state.version.to_owned(),
         node: raft.node.0,
         is_member: raft.is_member,
@@ -82,5 +86,6 @@ pub(super) async fn status(State(state): State<ApiState>) -> Json<Status> {
         mended_shards: stats.mended_shards,
         lost_chunks: stats.lost_chunks,
         compacted_bytes: stats.compacted_bytes,
-    })
+        cluster,
+    }))
 }

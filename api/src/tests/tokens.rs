@@ -194,6 +194,10 @@ fn claims_are_judged_even_under_a_right_signature() {
             let token = forge.with_claims(|claims| claims["iss"] = json!(iss));
             refused(&fixture, "another issuer", &token, issuer).await;
         }
+        let elsewhere = json!("http://10.0.0.2:8000/oidc");
+        let token = forge.with_claims(|claims| claims["iss"] = elsewhere);
+        let reply = fixture.get(&token, "/users/me").await;
+        assert_eq!(reply.status, 200, "another node of the cluster: {}", reply.text());
         for name in ["exp", "sub", "tenant_id"] {
             let missing = format!("The token lacks the claim '{name}'.");
             refused(&fixture, name, &forge.without(name), &missing).await;

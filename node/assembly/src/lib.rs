@@ -34,6 +34,7 @@ pub use api::serve::{ServeSettings, serve};
 pub use api_ops::Ops;
 pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
+pub use raft::JoinError;
 pub use settings::{ChunkSettings, JoinSettings, Settings};
 
 /// Why a node does not start.
@@ -103,11 +104,25 @@ pub struct Addresses {
 }
 
 /// The number of a node that founds a cluster and bears none yet.
-const FIRST_NODE: NodeId = NodeId(1);
+pub const FIRST_NODE: NodeId = NodeId(1);
+/// How often a node asks to join before it says that nobody answers: somebody waits for the word.
+const JOIN_ROUNDS: u32 = 10;
+
+/// The number of the node that has these data directories; nothing when they are none's yet.
+///
+/// # Errors
+/// When they hold something else, or cannot be read.
+pub async fn identity(world: &World, settings: &Settings) -> Result<Option<NodeId>, StartError> {
+    let home = settings.data_dirs.first().ok_or(StartError::NoFolder)?;
+    for folder in &settings.data_dirs {
+        check_folder(world, folder).await?;
+    }
+    Ok(raft::identity(world, home.join("raft")).await?.map(|identity| identity.node))
+}
 
 /// Tells the number of the node that has these data directories, before its world is made: what
 /// the directory says; else what joining gives, where `settings.join` is set; else the first.
-/// `address` is where other nodes will reach it.
+/// `address` is where other nodes will reach it; `wish` the number it would have, where it matters.
 ///
 /// # Errors
 /// Why it cannot join.
@@ -115,21 +130,20 @@ pub async fn enter(
     world: &World,
     settings: &Settings,
     address: &str,
+    wish: Option<NodeId>,
 ) -> Result<NodeId, StartError> {
+    if let Some(node) = identity(world, settings).await? {
+        return Ok(node);
+    }
     let home = settings.data_dirs.first().ok_or(StartError::NoFolder)?;
-    for folder in &settings.data_dirs {
-        check_folder(world, folder).await?;
-    }
-    if let Some(identity) = raft::identity(world, home.join("raft")).await? {
-        return Ok(identity.node);
-    }
     let Some(join) = &settings.join else { return Ok(FIRST_NODE) };
     let request = raft::JoinRequest {
         via: join.via.clone(),
         token: join.token.clone(),
-        wish: None,
+        wish,
         address: address.to_owned(),
         zone: settings.zone.clone(),
+        rounds: JOIN_ROUNDS,
     };
     Ok(raft::join(world, home.join("raft"), &request).await?.node)
 }

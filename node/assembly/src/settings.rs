@@ -61,7 +61,7 @@ impl Default for Settings {
             tls_key: None,
             zone: "default".to_owned(),
             join: None,
-            log: "info,openraft=warn".to_owned(),
+            log: "info,openraft=off".to_owned(),
             http: ServeSettings::default(),
             identity: IdentitySettings::default(),
             raft: raft::Settings::default(),

@@ -1,5 +1,5 @@
-//! The real outside: the machine's clock, entropy, files, sockets and threads, and gRPC to other
-//! nodes.
+//! The real outside: the machine's clock, entropy, files, sockets and threads, and gRPC and QUIC to
+//! other nodes.
 //!
 //! Binaries build a [`RealWorld`] and hand the [`World`](node_world::World) in it to whatever runs;
 //! nothing else in the project touches the machine.
@@ -12,8 +12,11 @@ mod disk;
 mod fetch;
 mod grpc;
 mod listen;
+mod net;
+mod quic;
 mod runtime;
 mod task;
+mod tls;
 pub mod uncached;
 mod world;
 

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_types, reason = "sockets are opened here")]
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use node_base::Duration;
 use tokio::net::TcpStream;
@@ -32,12 +32,33 @@ pub fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
         listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(listener)
     });
-    bound.map(Listener).map_err(|source| match source.kind() {
+    bound.map(Listener).map_err(|source| failure(address, source))
+}
+
+/// How often another port is tried, when one that is free for TCP is not for UDP.
+const PORTS_TRIED: u32 = 32;
+
+/// Listens on an address over TCP, and over UDP on the same port.
+pub(crate) fn listen_both(address: SocketAddr) -> Result<(Listener, UdpSocket), ListenError> {
+    let mut tries = 0;
+    loop {
+        let listener = listen(address)?;
+        let bound = listener.address().map_err(|source| ListenError::Other { address, source })?;
+        match UdpSocket::bind(bound).map_err(|error| failure(bound, error)) {
+            Ok(socket) => return Ok((listener, socket)),
+            Err(ListenError::InUse(_)) if address.port() == 0 && tries < PORTS_TRIED => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn failure(address: SocketAddr, source: io::Error) -> ListenError {
+    match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(address),
         io::ErrorKind::PermissionDenied => ListenError::NotPermitted(address),
         io::ErrorKind::AddrNotAvailable => ListenError::NotHere(address),
         _ => ListenError::Other { address, source },
-    })
+    }
 }
 
 impl Listener {

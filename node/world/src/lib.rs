@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod credentials;
 pub mod disk;
 pub mod fetch;
 pub mod net;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use node_base::{Duration, IdSeed, Timestamp};
 
 pub use clock::{Clock, Elapsed, Entropy, Instant};
+pub use credentials::{Authority, CredentialError, Credentials, Subject};
 pub use disk::{Disk, Entry, File, OpenMode, Space};
 pub use fetch::{Fetch, FetchError, FetchReply, FetchRequest};
 pub use net::{Class, Handler, Net, NetError, Peer, Refusal};

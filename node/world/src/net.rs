@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use node_base::{Duration, NodeId};
 
+use crate::credentials::Credentials;
 use crate::task::{BoxFuture, Task};
 use crate::{Parts, World};
 
@@ -64,6 +65,8 @@ pub enum NetError {
     TooLarge { size: usize, max: usize },
     #[error("the node refused the message: {0}")]
     Refused(Refusal),
+    #[error("the node says that this one was removed from the cluster")]
+    Removed,
 }
 
 /// What a handler says of a message that it will not handle.
@@ -88,8 +91,14 @@ pub trait Net: Send + Sync {
         limit: Duration,
     ) -> BoxFuture<Result<Bytes, NetError>>;
 
-    /// Has messages of `class` handled from now on; before, they are refused.
+    /// Has messages of `class` handled from now on; before, they are refused. A message of node 0
+    /// is a stranger's, who proved nothing.
     fn serve(&self, class: Class, handler: Arc<dyn Handler>);
+
+    /// How nodes prove who they are; nothing where none can pretend to be another.
+    fn credentials(&self) -> Option<&dyn Credentials> {
+        None
+    }
 }
 
 /// Has every message handled as a task of the world that serves it, whoever receives it: so that
@@ -118,6 +127,10 @@ impl Net for Adopting {
 
     fn serve(&self, class: Class, handler: Arc<dyn Handler>) {
         self.net.serve(class, Arc::new(Adopted { handler, world: self.world.clone() }));
+    }
+
+    fn credentials(&self) -> Option<&dyn Credentials> {
+        self.net.credentials()
     }
 }
 

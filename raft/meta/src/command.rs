@@ -609,4 +609,8 @@ pub enum ClusterCommand {
     /// The drives of the node that says so have nothing left that only maps before this epoch lead
     /// to. A map that nobody needs is retired.
     Settle { epoch: Epoch },
+    /// Makes this the authority that certifies nodes, where there is none.
+    SetAuthority { certificate: Vec<u8>, key: Vec<u8> },
+    /// Removes a node, unless a map that is not yet retired leads to its drives.
+    RemoveDrained { node: NodeId },
 }

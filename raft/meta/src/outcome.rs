@@ -90,6 +90,13 @@ pub enum JoinRefusal {
     Malformed,
 }
 
+impl JoinRefusal {
+    /// Whether another token would do.
+    pub const fn is_of_token(self) -> bool {
+        matches!(self, Self::UnknownToken | Self::ExpiredToken)
+    }
+}
+
 /// An item as a caller may see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemView {

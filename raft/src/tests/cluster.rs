@@ -121,6 +121,7 @@ impl Cluster {
             wish: Some(node),
             address: self.sim.peer(node).address,
             zone: "z".to_owned(),
+            rounds: 60,
         }
     }
 

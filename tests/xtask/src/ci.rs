@@ -43,7 +43,7 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 4] = [
+const RUNNING: [Step; 3] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
@@ -51,7 +51,7 @@ const RUNNING: [Step; 4] = [
     Step { name: "tests", arguments: &["test", "--workspace", "--locked"] },
     // In a profile of their own: they are slow without optimisation.
     Step {
-        name: "fixed seeds",
+        name: "seeds",
         arguments: &[
             "run",
             "--profile",
@@ -66,23 +66,6 @@ const RUNNING: [Step; 4] = [
             "1",
             "--seeds",
             "80",
-        ],
-    },
-    // It prints where they began, and how to see again what one of them found.
-    Step {
-        name: "fresh seeds",
-        arguments: &[
-            "run",
-            "--profile",
-            "simulate",
-            "--package",
-            "simulator",
-            "--locked",
-            "--quiet",
-            "--",
-            "swarm",
-            "--seeds",
-            "20",
         ],
     },
 ];

@@ -1,7 +1,7 @@
 //! Sending: one lazily opened connection per peer and class.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -14,34 +14,43 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::codec::Plain;
-use super::{
-    CONNECTION_WINDOW, FROM, KEEP_ALIVE, KEEP_ALIVE_MAX, SERVICE, SIZE, STREAM_WINDOW, TO,
-};
+use super::secure::{dial, refusal};
+use super::{AT, CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_MAX, SERVICE, SIZE, STREAM_WINDOW, TO};
 use crate::cause::chain;
+use crate::net::{Shared, now};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
-/// Connections by peer and class, each with the address it leads to.
-#[derive(Default)]
-pub(super) struct Channels(Mutex<BTreeMap<(NodeId, Class), (String, Channel)>>);
+/// Whom a connection leads to. Node 0 may be another at each address.
+type Whom = (NodeId, String, Class);
+
+/// Connections by peer and class.
+pub(crate) struct Channels {
+    shared: Arc<Shared>,
+    open: Mutex<BTreeMap<(NodeId, Class), (Whom, Channel)>>,
+}
 
 impl Channels {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), open: Mutex::default() }
+    }
+
     /// The connection to a peer; a new one when the peer has moved.
     fn channel(&self, to: &Peer, class: Class) -> Result<Channel, NetError> {
-        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match channels.get(&(to.node, class)) {
-            Some((address, channel)) if *address == to.address => Ok(channel.clone()),
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let whom = (to.node, to.address.clone(), class);
+        match open.get(&(to.node, class)) {
+            Some((same, channel)) if *same == whom => Ok(channel.clone()),
             _ => {
-                let channel = connect(&to.address)?;
-                channels.insert((to.node, class), (to.address.clone(), channel.clone()));
+                let channel = connect(&self.shared, to)?;
+                open.insert((to.node, class), (whom, channel.clone()));
                 Ok(channel)
             }
         }
     }
 
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
-        from: NodeId,
         to: Peer,
         class: Class,
         request: Bytes,
@@ -51,11 +60,13 @@ impl Channels {
         let mut grpc = Grpc::new(channel)
             .max_encoding_message_size(MESSAGE_MAX)
             .max_decoding_message_size(MESSAGE_MAX);
-        grpc.ready().await.map_err(|error| NetError::Unreachable(chain(&error)))?;
+        grpc.ready().await.map_err(|error| {
+            refusal(&error).unwrap_or_else(|| NetError::Unreachable(chain(&error)))
+        })?;
         let mut request = Request::new(request);
         request.set_timeout(limit);
-        request.metadata_mut().insert(FROM, MetadataValue::from(from.0));
         request.metadata_mut().insert(TO, MetadataValue::from(to.node.0));
+        request.metadata_mut().insert(AT, MetadataValue::from(now().millis()));
         let path = PathAndQuery::try_from(format!("/{SERVICE}/{}", class.name()))
             .expect("the names of classes are made of letters and hyphens");
         let reply = grpc.unary(request, path, Plain).await;
@@ -63,18 +74,20 @@ impl Channels {
     }
 }
 
-fn connect(address: &str) -> Result<Channel, NetError> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| NetError::Unreachable(format!("'{address}': {}", chain(&error))))?;
+fn connect(shared: &Arc<Shared>, to: &Peer) -> Result<Channel, NetError> {
+    // TLS is the connector's: to the library this is plain HTTP/2.
+    let endpoint = Endpoint::from_shared(format!("http://{}", to.address))
+        .map_err(|error| NetError::Unreachable(format!("'{}': {}", to.address, chain(&error))))?;
+    let (shared, to) = (Arc::clone(shared), to.clone());
+    let connector = tower::service_fn(move |_: http::Uri| dial(Arc::clone(&shared), to.clone()));
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_MAX)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .connect_lazy())
+        .connect_with_connector_lazy(connector))
 }
 
 fn failure(status: &Status) -> NetError {
@@ -83,12 +96,13 @@ fn failure(status: &Status) -> NetError {
         Code::FailedPrecondition | Code::InvalidArgument | Code::Unimplemented => {
             NetError::Refused(Refusal(status.message().to_owned()))
         }
+        Code::PermissionDenied => NetError::Removed,
         Code::OutOfRange => {
             let size =
                 status.metadata().get(SIZE).and_then(|size| size.to_str().ok()?.parse().ok());
             NetError::TooLarge { size: size.unwrap_or(MESSAGE_MAX + 1), max: MESSAGE_MAX }
         }
         Code::DeadlineExceeded | Code::Cancelled => NetError::Elapsed,
-        _ => NetError::Unreachable(chain(status)),
+        _ => refusal(status).unwrap_or_else(|| NetError::Unreachable(chain(status))),
     }
 }

@@ -1,6 +1,5 @@
 //! The real outside keeps the promises that the pretend one keeps.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use node_base::NodeId;
@@ -8,13 +7,11 @@ use node_os::{RealWorld, listen};
 use node_world::{Peer, World, conformance};
 use tokio::runtime::Handle;
 
-fn anywhere() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
+use crate::cluster::{anywhere, node};
 
-fn start(node: u64) -> (World, Peer) {
-    let real = RealWorld::node(&Handle::current(), NodeId(node), anywhere()).expect("a free port");
-    (real.world, Peer { node: NodeId(node), address: real.address.to_string() })
+fn start(number: u64) -> (World, Peer) {
+    let real = node(number, anywhere()).expect("a free port");
+    (real.world, Peer { node: NodeId(number), address: real.address.to_string() })
 }
 
 fn in_folder(check: impl FnOnce(&World, &Path)) {

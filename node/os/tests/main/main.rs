@@ -1,5 +1,8 @@
-//! The real outside, from outside.
+//! What `node-os` promises.
 
+mod cluster;
 mod conformance;
 mod grpc;
 mod machine;
+mod quic;
+mod strangers;

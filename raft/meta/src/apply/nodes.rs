@@ -2,8 +2,8 @@
 //!
 //! Each node states its own drives; the map is all those of nodes that are in. Whenever that
 //! changes, the next epoch of the map is made in the same step, so that two nodes that speak at
-//! once lose nothing of one another. A map is retired when every node that is in has moved away
-//! what only that map led to.
+//! once lose nothing of one another. A map is retired when every node that is in, or drains, has
+//! moved away what only that map led to.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -14,7 +14,9 @@ use super::{Step, Stop, cluster};
 use crate::caller::Caller;
 use crate::command::ClusterCommand;
 use crate::outcome::{Answer, Invalid, JoinRefusal, Refusal};
-use crate::table::cluster::{JoinToken, JoinTokens, Maps, Node, Nodes, Seat};
+use crate::table::cluster::{
+    Authorities, Authority, JoinToken, JoinTokens, Maps, Node, Nodes, Seat,
+};
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
 
@@ -28,6 +30,8 @@ const NUMBER_MAX: u64 = u32::MAX as u64;
 /// Tokens that wait, how often one is used, and for how long.
 const TOKENS_MAX: usize = 1_000;
 const USES_MAX: u32 = 1_000;
+/// A certificate, or a key, in bytes.
+const AUTHORITY_MAX: usize = 4_096;
 const TOKEN_SECONDS_MAX: u32 = 30 * 24 * 3_600;
 
 pub(crate) fn run(step: &mut Step<'_>, command: &ClusterCommand) -> Result<Answer, Stop> {
@@ -48,6 +52,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &ClusterCommand) -> Result<Answe
         }
         ClusterCommand::StateDrives { drives } => state_drives(step, speaker, drives),
         ClusterCommand::Settle { epoch } => settle(step, speaker, *epoch),
+        ClusterCommand::SetAuthority { certificate, key } => set_authority(step, certificate, key),
+        ClusterCommand::RemoveDrained { node } => remove_drained(step, *node),
     }
 }
 
@@ -197,6 +203,30 @@ fn set_seat(step: &mut Step<'_>, id: NodeId, seat: Seat) -> Result<Answer, Stop>
     keep(step, &Node { seat, lease: None, ..node })
 }
 
+/// What a node holds may be the last of its kind for as long as a map leads there.
+fn remove_drained(step: &mut Step<'_>, id: NodeId) -> Result<Answer, Stop> {
+    let maps = table::all::<Maps>(step.reader(), &())?;
+    let leads = |map: &ClusterMap| map.drives.iter().any(|drive| drive.node == id);
+    if maps.iter().any(|(_, map)| leads(map)) {
+        let reason = rule("its drives hold what others do not have yet; drain it first");
+        return Err(Refusal::invalid("node", reason).into());
+    }
+    set_seat(step, id, Seat::Removed)
+}
+
+/// The first one stays: certificates are out by it.
+fn set_authority(step: &mut Step<'_>, certificate: &[u8], key: &[u8]) -> Result<Answer, Stop> {
+    if certificate.len().max(key.len()) > AUTHORITY_MAX {
+        let reason = Invalid::TooLong { max: AUTHORITY_MAX as u64 };
+        return Err(Refusal::invalid("authority", reason).into());
+    }
+    if !table::has::<Authorities>(step.reader(), &())? {
+        let authority = Authority { certificate: certificate.to_vec(), key: key.to_vec() };
+        table::put::<Authorities>(step.tables, &(), &authority)?;
+    }
+    Ok(Answer::Done)
+}
+
 fn rule(text: &str) -> Invalid {
     Invalid::Rule(text.to_owned())
 }
@@ -265,7 +295,7 @@ fn settle(step: &mut Step<'_>, id: NodeId, epoch: Epoch) -> Result<Answer, Stop>
 /// Retires the maps that no node that is in needs any more.
 fn retire_maps(step: &mut Step<'_>) -> Result<(), TableError> {
     let nodes = all(step)?;
-    let keeping = nodes.iter().filter(|node| node.is_in() && !node.drives.is_empty());
+    let keeping = nodes.iter().filter(|node| node.must_settle());
     let Some(settled) = keeping.map(|node| node.settled.0).min() else { return Ok(()) };
     let mut retired = Vec::new();
     table::scan::<Maps>(step.reader(), &(), &mut |(epoch,), _| {

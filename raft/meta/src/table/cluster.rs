@@ -13,6 +13,8 @@ tables! {
     Nodes(132, "nodes"): (u64,) => Node;
     /// What lets nodes join, by the hash of its secret.
     JoinTokens(133, "join_tokens"): (Sha256,) => JoinToken;
+    /// The one that certifies nodes; none where nobody asks who a node is.
+    Authorities(134, "authority"): () => Authority;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub enum Seat {
     Learns,
     /// It is of the cluster no more, for good.
     Removed,
+    /// It follows and serves, and what its drives hold moves to others: it is about to be removed.
+    Drains,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +66,22 @@ pub struct Node {
 impl Node {
     /// Whether its drives are in the map.
     pub fn is_in(&self) -> bool {
-        self.seat != Seat::Removed && !self.is_out
+        matches!(self.seat, Seat::MayVote | Seat::Learns) && !self.is_out
     }
+
+    /// Whether it has to say that nothing is left on its drives, before a map is retired that leads
+    /// to them.
+    pub fn must_settle(&self) -> bool {
+        self.seat != Seat::Removed && !self.is_out && !self.drives.is_empty()
+    }
+}
+
+/// A certificate authority. Its key is a secret of the cluster: every node can certify with it, so
+/// that none is needed for another to come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

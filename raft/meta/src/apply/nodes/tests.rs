@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::command::{ClusterCommand, Command, Upkeep};
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, JoinRefusal, Outcome, Refusal};
-use crate::table::cluster::{Maps, Nodes, Seat};
+use crate::table::cluster::{Authorities, Maps, Nodes, Seat};
 use crate::table::upload::Writers;
 use crate::table::{self};
 
@@ -219,4 +219,56 @@ fn what_was_reaped_is_remembered_until_all_nodes_have_deleted_it() {
     say(&mut fixture, 1, out).expect("a member");
     assert_eq!(forget(&mut fixture, 1, reaped), Ok(Answer::Worked(1)));
     assert_eq!(forget(&mut fixture, 9, reaped), Err(Refusal::WrongCaller));
+}
+
+#[test]
+fn a_node_that_drains_is_needed_until_it_says_that_nothing_is_left() {
+    let mut fixture = three();
+    for node in 1..=3 {
+        state(&mut fixture, node, &[u128::from(node)]).expect("its own");
+    }
+    let settle = |epoch| ClusterCommand::Settle { epoch: Epoch(epoch) };
+    let remove = |node| ClusterCommand::RemoveDrained { node: NodeId(node) };
+    let early = say(&mut fixture, 1, remove(3));
+    assert!(matches!(early, Err(Refusal::Invalid { .. })), "it holds shards: {early:?}");
+    let drain = ClusterCommand::SetSeat { node: NodeId(3), seat: Seat::Drains };
+    say(&mut fixture, 1, drain).expect("a member");
+    assert_eq!(maps(&fixture), (vec![1, 2, 3, 4], vec![1, 2]), "its drives count no more");
+    say(&mut fixture, 1, settle(4)).expect("a member");
+    say(&mut fixture, 2, settle(4)).expect("a member");
+    let early = say(&mut fixture, 1, remove(3));
+    assert!(matches!(early, Err(Refusal::Invalid { .. })), "it still moves shards: {early:?}");
+    say(&mut fixture, 3, settle(4)).expect("it is heard while it drains");
+    assert_eq!(maps(&fixture).0, [4]);
+    assert_eq!(say(&mut fixture, 1, remove(3)), Ok(Answer::Done));
+    assert_eq!(say(&mut fixture, 3, settle(4)), Err(Refusal::WrongCaller));
+    let unknown = say(&mut fixture, 1, remove(9));
+    assert!(matches!(unknown, Err(Refusal::Invalid { .. })), "{unknown:?}");
+}
+
+#[test]
+fn a_node_that_drains_may_stay_after_all() {
+    let mut fixture = three();
+    state(&mut fixture, 1, &[1]).expect("its own");
+    state(&mut fixture, 2, &[2]).expect("its own");
+    let seat = |node, seat| ClusterCommand::SetSeat { node: NodeId(node), seat };
+    say(&mut fixture, 1, seat(2, Seat::Drains)).expect("a member");
+    say(&mut fixture, 2, seat(2, Seat::MayVote)).expect("a member");
+    assert_eq!(maps(&fixture).1, [1, 2]);
+}
+
+#[test]
+fn the_first_authority_stays() {
+    let mut fixture = three();
+    let set = |text: &[u8]| ClusterCommand::SetAuthority {
+        certificate: text.to_vec(),
+        key: text.to_vec(),
+    };
+    let long = say(&mut fixture, 1, set(&[7; 5_000]));
+    assert!(matches!(long, Err(Refusal::Invalid { .. })), "{long:?}");
+    for text in [b"first", b"later"] {
+        assert_eq!(say(&mut fixture, 1, set(text)), Ok(Answer::Done));
+    }
+    let row = table::get::<Authorities>(&fixture.tables, &()).expect("memory never fails");
+    assert_eq!(row.map(|row| row.certificate), Some(b"first".to_vec()));
 }
