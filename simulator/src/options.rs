@@ -41,17 +41,15 @@ impl FromStr for Seed {
 
     fn from_str(text: &str) -> Result<Self, SeedError> {
         let malformed = || SeedError::Malformed(text.to_owned());
-        let number = match text.split_once('.') {
-            None => text,
-            Some((version, number)) => {
-                let theirs: u32 = version.parse().map_err(|_| malformed())?;
-                if theirs != VERSION {
-                    return Err(SeedError::Version { text: text.to_owned(), theirs });
-                }
-                number
+        let (version, number) = text.split_once('.').unzip();
+        let seed = number.unwrap_or(text).parse().map(Self).map_err(|_| malformed())?;
+        match version.map(str::parse::<u32>) {
+            Some(Err(_)) => Err(malformed()),
+            Some(Ok(theirs)) if theirs != VERSION => {
+                Err(SeedError::Version { text: text.to_owned(), theirs })
             }
-        };
-        number.parse().map(Self).map_err(|_| malformed())
+            None | Some(Ok(_)) => Ok(seed),
+        }
     }
 }
 
