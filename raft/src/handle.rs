@@ -92,6 +92,7 @@ pub struct Mark {
     pub index: u64,
     /// Of the leader that gave it its place.
     pub term: u64,
+    pub leader: NodeId,
     pub digest: Sha256,
 }
 
@@ -228,14 +229,15 @@ impl Raft {
     }
 
     /// What the log holds from an index on, for whoever compares the logs of nodes: entries of one
-    /// place and one term are equal. Nothing where the drive does not answer.
+    /// place, one term and one leader are equal. Nothing where the drive does not answer.
     pub async fn marks(&self, index: u64) -> Vec<Mark> {
         let entries = self.group.log.since(index).await.unwrap_or_default();
         let mark = |entry: &Entry| {
             let mut bytes = Vec::new();
             encode_entry(entry, &mut bytes);
             let LogId { leader_id, index } = entry.log_id;
-            Mark { index, term: leader_id.term, digest: sha256(&bytes) }
+            let leader = NodeId(leader_id.node_id);
+            Mark { index, term: leader_id.term, leader, digest: sha256(&bytes) }
         };
         entries.iter().map(mark).collect()
     }

@@ -116,7 +116,13 @@ pub(super) async fn marks(cluster: &Cluster, node: NodeId, from: u64) -> Vec<Mar
     // In a task of the node's, which may crash meanwhile.
     let asked = cluster.inspect(node, move |ops| async move { ops.raft.marks(from).await });
     let marks = Box::pin(asked).await.unwrap_or_default().into_iter();
-    marks.map(|mark| Mark { index: mark.index, term: mark.term, digest: mark.digest }).collect()
+    marks
+        .map(|mark| Mark {
+            index: mark.index,
+            ballot: (mark.term, mark.leader),
+            digest: mark.digest,
+        })
+        .collect()
 }
 
 /// A number for all that is in the tables.

@@ -26,23 +26,25 @@ pub(crate) struct Stand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) index: u64,
-    pub(crate) term: u64,
+    pub(crate) ballot: Ballot,
     pub(crate) digest: Sha256,
 }
 
-/// An entry as it was first seen: in whose log, and behind an entry of which term.
+/// A term and who led it. openraft orders leaders by both: within one term a second may follow.
+type Ballot = (u64, NodeId);
+
+/// An entry as it was first seen: in whose log, and behind an entry of which leader.
 #[derive(Debug, Clone, Copy)]
 struct First {
     node: NodeId,
     digest: Sha256,
-    behind: Option<u64>,
+    behind: Option<Ballot>,
 }
 
 /// What has been seen of the agreement so far.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// By index and term.
-    entries: BTreeMap<(u64, u64), First>,
+    entries: BTreeMap<(u64, Ballot), First>,
     /// How far each node's log went when it was looked at last, and what was applied of it.
     looked: BTreeMap<NodeId, (u64, u64)>,
     leaders: BTreeMap<u64, NodeId>,
@@ -70,13 +72,14 @@ impl Watch {
         let mut before: Option<Mark> = None;
         for mark in marks {
             let behind = before.filter(|before| before.index + 1 == mark.index);
-            let behind = behind.map(|before| before.term);
+            let behind = behind.map(|before| before.ballot);
             before = Some(*mark);
             let seen = First { node, digest: mark.digest, behind };
-            let first = self.entries.entry((mark.index, mark.term)).or_insert(seen);
-            let is_behind_other = behind.is_some_and(|term| first.behind.unwrap_or(term) != term);
+            let first = self.entries.entry((mark.index, mark.ballot)).or_insert(seen);
+            let is_behind_other =
+                behind.is_some_and(|ballot| first.behind.unwrap_or(ballot) != ballot);
             if first.digest != mark.digest || is_behind_other {
-                let (Mark { index, term, .. }, other) = (*mark, first.node);
+                let (Mark { index, ballot: (term, _), .. }, other) = (*mark, first.node);
                 let what = format!(
                     "entry {index} of term {term} is another at node {node} than it was at \
                      {other}, or behind another"
@@ -163,7 +166,8 @@ mod tests {
 
     #[test]
     fn logs_match_where_an_entry_has_one_index_and_term() {
-        let mark = |index, term, n| Mark { index, term, digest: Sha256([n; 32]) };
+        let mark =
+            |index, term, n| Mark { index, ballot: (term, NodeId(1)), digest: Sha256([n; 32]) };
         let broken = |one: &[Mark], other: &[Mark]| {
             let mut watch = Watch::default();
             assert_eq!(watch.match_logs(NodeId(1), one), []);
