@@ -1,9 +1,9 @@
 """What is under deploy/ fits the product: schemas, probes, metrics, runbooks, commands.
 
-    deployment.py ROOT METRICS_URL SCAIDRIVED
+    deployment.py ROOT URL METRICS_URL SCAIDRIVED
 
-ROOT is the project's folder, or a copy of what is read of it. METRICS_URL is where a running node
-tells its metrics. Prints what is wrong, a line each, and ends with 1 when there is any.
+ROOT is the project's folder, or a copy of what is read of it. URL is a running node's, METRICS_URL
+where it tells its metrics, SCAIDRIVED the binary. Prints what is wrong, a line each, and ends with 1 when there is any.
 """
 
 import json
@@ -204,8 +204,10 @@ def check_command(place, words, binary, known):
 
 
 def main():
-    root, url, binary = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    series = shown(url)
+    root, url, metrics, binary = Path(sys.argv[1]), *sys.argv[2:]
+    # Requests are told of once there was one.
+    urllib.request.urlopen(f"{url}/health", timeout=30).close()
+    series = shown(metrics)
     wrong = [
         *check_alerts(root, series),
         *check_dashboard(root, series),
