@@ -3,7 +3,8 @@
     deployment.py ROOT URL METRICS_URL SCAIDRIVED
 
 ROOT is the project's folder, or a copy of what is read of it. URL is a running node's, METRICS_URL
-where it tells its metrics, SCAIDRIVED the binary. Prints what is wrong, a line each, and ends with 1 when there is any.
+where it tells its metrics, SCAIDRIVED the binary. Prints what is wrong, a line each, and ends with
+1 when there is any.
 """
 
 import json
@@ -92,6 +93,18 @@ def check_alerts(root, series):
                 wrong.append(f"{place}: {file} has no #{anchor}")
             if not notes.get("summary"):
                 wrong.append(f"{place}: no summary")
+    return wrong
+
+
+def check_pages(root):
+    """Links of the pages lead to heads that are there."""
+    wrong = []
+    for path in sorted((root / "deploy").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", path.read_text()):
+            file, _, anchor = target.partition("#")
+            led = (path.parent / file).resolve() if file else path
+            if "://" not in target and led.is_file() and anchor not in anchors(led):
+                wrong.append(f"{path.relative_to(root)}: `{target}` is not there")
     return wrong
 
 
@@ -211,6 +224,7 @@ def main():
     wrong = [
         *check_alerts(root, series),
         *check_dashboard(root, series),
+        *check_pages(root),
         *check_kubernetes(root),
         *check_compose(root),
         *check_commands(root, binary),
