@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tests::{Server, Start, binary};
+use tests::{Ran, Server, Start, binary};
+
+use crate::cluster::node;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -90,4 +92,52 @@ fn the_example_of_a_settings_file_is_what_the_program_writes() {
         "deploy/example.toml is another: `scaidrived settings --example > deploy/example.toml` \
          writes it"
     );
+}
+
+/// Runs the script that containers start with, for this node.
+fn enter(start: &Start, founds: &str, via: &str, token_file: &Path) -> Ran {
+    let folder = binary("scaidrived").parent().expect("it lies in a folder").to_owned();
+    let found_before = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder).chain(std::env::split_paths(&found_before));
+    let script = Path::new(ROOT).join("deploy/container/enter.sh");
+    let mut command = Command::new("sh");
+    command
+        .arg(script)
+        .env("PATH", std::env::join_paths(folders).expect("no colons in them"))
+        .env("SCAIDRIVE_DATA_DIRS", &start.data_dirs[0])
+        .env("SCAIDRIVE_LISTEN", &start.listen)
+        .env("SCAIDRIVE_CLUSTER_LISTEN", &start.cluster_listen)
+        .env("SCAIDRIVE_LOG", "warn,openraft=off")
+        .env("ENTER_FOUND", founds)
+        .env("ENTER_VIA", via)
+        .env("ENTER_TOKEN_FILE", token_file);
+    Ran::of(&mut command)
+}
+
+#[test]
+fn containers_found_once_and_join_afterwards() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let token_file = home.path().join("token");
+    let (first, second) = (node(home.path(), 4), node(home.path(), 5));
+    let via = format!("127.0.0.1:1 {}", first.cluster_listen);
+    for _ in 0..2 {
+        let ran = enter(&first, "yes", &via, &token_file);
+        // What `init` prints is secret, and what a container prints is not.
+        assert_eq!((ran.code, ran.output.as_str()), (Some(0), ""), "{}", ran.errors);
+    }
+    let server = first.ready();
+    let token = server.command(&["join-token"]);
+    fs::write(&token_file, &token).expect("writable");
+    for _ in 0..2 {
+        let ran = enter(&second, "no", &via, &token_file);
+        assert_eq!(ran.code, Some(0), "{}", ran.errors);
+        assert!(!(ran.output + &ran.errors).contains(token.trim()));
+    }
+    let nodes = server.status()["cluster"]["nodes"].as_array().map(Vec::len);
+    assert_eq!(nodes, Some(2));
+    // A founder that lost its data founds no second cluster: there is a token, even if used up.
+    let lost = Start { data_dirs: vec![home.path().join("empty")], ..node(home.path(), 6) };
+    let ran = enter(&lost, "yes", &via, &token_file);
+    assert_eq!(ran.code, Some(3), "{}", ran.errors);
+    assert_eq!(server.stop(), Some(0));
 }
