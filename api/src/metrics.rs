@@ -22,6 +22,8 @@ use prometheus_client::registry::Registry;
 
 use crate::state::ApiState;
 
+mod standing;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
@@ -169,10 +171,12 @@ pub fn router(state: ApiState) -> Router {
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn metrics(State(state): State<ApiState>) -> Response {
+    let nodes = standing::nodes(&state.ops).await;
     let counted = state.metrics.text().and_then(|mut text| {
         let end = text.trim_end().strip_suffix("# EOF").map_or(text.len(), str::len);
         text.truncate(end);
         cluster(&mut text, &state)?;
+        standing::write(&mut text, &state, nodes.ok())?;
         text.push_str("# EOF\n");
         Ok(text)
     });

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use toml::Value;
 
 use crate::cluster;
+use crate::example;
 use crate::layers::{Layers, Source};
 use crate::outcome::Failure;
 use crate::serve;
@@ -34,7 +35,9 @@ enum Command {
     /// Run the node (what happens without a command, too)
     Serve(Serve),
     /// Print every setting with its value, default and source
-    Settings(Serve),
+    #[command(after_help = "Example:\n  scaidrived settings --config /etc/scaidrive.toml\n  \
+                            scaidrived settings --example > scaidrive.toml")]
+    Settings(Show),
     /// Print an access token from the built-in issuer, for scripts and first steps
     Token(socket::Token),
     /// People of the built-in issuer
@@ -76,6 +79,16 @@ enum Command {
 struct Join {
     #[command(flatten)]
     via: cluster::Via,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// `scaidrived settings`: what `serve` takes, to see what comes of it.
+#[derive(Debug, Args)]
+struct Show {
+    /// Print a settings file instead that has every setting with its default, as a comment
+    #[arg(long)]
+    example: bool,
     #[command(flatten)]
     serve: Serve,
 }
@@ -153,7 +166,8 @@ impl Serve {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve::run(&flags.layers()?.settings()?, flags.json),
-        Command::Settings(flags) => show_settings(&flags),
+        Command::Settings(show) if show.example => show_example(),
+        Command::Settings(show) => show_settings(&show.serve),
         Command::Token(token) => socket::token(&token),
         Command::User(user) => socket::user(&user),
         Command::Tenant(tenant) => socket::tenant(&tenant),
@@ -169,6 +183,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Remove(remove) => cluster::remove(&remove),
         Command::Status(status) => cluster::status(&status),
     }
+}
+
+fn show_example() -> Result<(), Failure> {
+    let layers = Layers::new();
+    let text = example::text(|key| layers.default_of(key));
+    text.lines().try_for_each(socket::print_line)
 }
 
 #[allow(clippy::print_stdout, reason = "printing settings is what this command does")]

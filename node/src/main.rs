@@ -7,6 +7,7 @@
 
 mod cli;
 mod cluster;
+mod example;
 mod layers;
 mod listener;
 mod outcome;

@@ -11,7 +11,7 @@ use tests::{Client, Ran, Server, Start};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node of its own loopback address, with its data in a folder of this number.
-fn node(home: &Path, number: u8) -> Start {
+pub(crate) fn node(home: &Path, number: u8) -> Start {
     let host = format!("127.0.0.{}", 20 + number);
     let free = TcpListener::bind((host.as_str(), 0)).expect("a loopback address");
     let cluster_listen = free.local_addr().expect("bound").to_string();

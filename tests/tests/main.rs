@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod deployment;
 mod kills;
 mod specification;
 mod starts;
