@@ -25,6 +25,7 @@ pub use store::Store;
 pub use store::care::CareReport;
 pub use store::error::{DeleteError, GetError, ListError, PutError};
 pub use store::list::{ListCursor, ListPage, Listed};
+pub use store::recode::RecodeError;
 pub use store::stats::{DriveStats, Stats};
 pub use store::told::Told;
 pub use store::verify::Verdict;

@@ -15,6 +15,7 @@ mod content;
 mod error;
 mod follow;
 mod lease;
+mod recode;
 mod transfers;
 mod upload;
 mod verify;

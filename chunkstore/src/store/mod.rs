@@ -11,6 +11,7 @@ mod losses;
 mod mend;
 pub(crate) mod read;
 mod reclaim;
+pub(crate) mod recode;
 mod repair;
 pub(crate) mod stats;
 pub(crate) mod told;

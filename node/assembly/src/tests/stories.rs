@@ -201,3 +201,45 @@ fn what_was_reaped_is_deleted_by_every_node_and_then_forgotten() {
         }
     });
 }
+
+/// How many chunks there are of each profile, as a node knows it.
+async fn coded(cluster: &Cluster, number: usize) -> Vec<(String, u64)> {
+    let (world, node) = cluster.node(number);
+    let ops = node.ops().clone();
+    let status = on(world, async move { ops.cluster_status().await }).await.expect("tables");
+    status.coded.into_iter().map(|(profile, count)| (profile.to_string(), count)).collect()
+}
+
+#[test]
+fn chunks_of_one_node_are_coded_anew_when_two_more_join_and_outlive_the_first() {
+    run(7, async |sim| {
+        let mut cluster = Cluster::of(sim.clone(), 1).await;
+        let share = cluster.share(1).await;
+        let contents = [long(1_000, 7), long(300_000, 8), long(900_000, 9)];
+        let mut files = Vec::new();
+        for (at, content) in contents.iter().enumerate() {
+            files.push(cluster.upload(1, &share, &format!("f{at}"), content).await);
+        }
+        let before = coded(&cluster, 1).await;
+        let [(profile, count)] = &before[..] else { panic!("one profile: {before:?}") };
+        assert!(profile == "1+0" && *count >= 3, "{before:?}");
+        for node in [2, 3] {
+            let join = cluster.invitation().await;
+            let joined = start(&sim, node, Some(join)).await.expect("it may join");
+            cluster.nodes.push(Some(joined));
+        }
+        cluster.voters(&[1, 2, 3]).await;
+        // Somebody reads all the while.
+        while coded(&cluster, 3).await != [("2+1".to_owned(), *count)] {
+            for (file, content) in files.iter().zip(&contents) {
+                assert!(cluster.content(2, file).await == *content);
+            }
+            sim.sleep(Duration::from_millis(200)).await;
+        }
+        cluster.crash(1);
+        for (file, content) in files.iter().zip(&contents) {
+            assert!(cluster.content(2, file).await == *content);
+            assert!(cluster.content(3, file).await == *content);
+        }
+    });
+}

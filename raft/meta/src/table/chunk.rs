@@ -18,6 +18,8 @@ tables! {
     /// deleted them, or may at any time. Without this a commit that comes twice could take up
     /// bytes that are gone.
     Spent(74, "spent"): (Generation,) => ();
+    /// How many chunks of a tenant are coded with so many data and parity shards.
+    Coded(75, "coded"): (TenantId, u8, u8) => u64;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

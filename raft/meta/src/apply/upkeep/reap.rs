@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use node_base::plant::{self, Bug};
-use node_base::{Sha256, TenantId};
+use node_base::{Generation, Sha256, TenantId};
 
 use super::count;
-use crate::apply::{Step, Stop, quota};
+use crate::apply::{Step, Stop, content, quota};
 use crate::caller::Caller;
 use crate::outcome::Refusal;
 use crate::table::chunk::{Chunk, Chunks, Condemned, Reaped, Spent};
@@ -49,10 +49,21 @@ fn remove(
 ) -> Result<(), TableError> {
     table::delete::<Chunks>(step.tables, &(tenant, hash))?;
     quota::count_stored(step, tenant, -i64::from(chunk.stored_size))?;
-    let key = (step.index, tenant, hash, chunk.generation);
+    content::count_coded(step, tenant, chunk.profile, -1)?;
+    give_up(step, tenant, hash, chunk.generation)
+}
+
+/// Has drives delete the shards of this generation, which no commit may name any more.
+pub(super) fn give_up(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    hash: Sha256,
+    generation: Generation,
+) -> Result<(), TableError> {
+    let key = (step.index, tenant, hash, generation);
     table::put::<Reaped>(step.tables, &key, &step.now)?;
-    if table::has::<Writers>(step.reader(), &(chunk.generation.writer(),))? {
-        table::put::<Spent>(step.tables, &(chunk.generation,), &())?;
+    if table::has::<Writers>(step.reader(), &(generation.writer(),))? {
+        table::put::<Spent>(step.tables, &(generation,), &())?;
     }
     Ok(())
 }
