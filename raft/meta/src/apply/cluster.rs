@@ -27,7 +27,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         | Upkeep::Reap { .. }
         | Upkeep::ForgetReaped { .. }
         | Upkeep::SetChecksum { .. }
-        | Upkeep::Recode { .. } => Err(Refusal::WrongCaller.into()),
+        | Upkeep::Recode { .. }
+        | Upkeep::Hold { .. } => Err(Refusal::WrongCaller.into()),
     }
 }
 

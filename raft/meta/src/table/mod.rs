@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod audit;
 pub mod change;
+mod check;
 pub mod chunk;
 pub mod cluster;
 pub mod conflict;
@@ -30,6 +31,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use check::check;
 pub use key::{Key, KeyReader, Part};
 
 use crate::tables::{Reader, TableError, Writer};
@@ -154,6 +156,14 @@ pub fn scan_from<T: Table>(
 ) -> Result<(), TableError> {
     let end = successor(&key_bytes::<T>(prefix));
     visit::<T>(|visitor| tables.scan(&key_bytes::<T>(from), &end, visitor), show)
+}
+
+/// A row of this table as it is stored; nothing when the key is another table's.
+pub fn decode<T: Table>(key: &[u8], value: &[u8]) -> Result<Option<(T::Key, T::Row)>, TableError> {
+    if key.first() != Some(&T::KIND) {
+        return Ok(None);
+    }
+    Ok(Some((decode_key::<T>(key)?, decode_row::<T>(value)?)))
 }
 
 /// Keys with their rows.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use node_base::plant::{self, Bug};
 use node_base::{Generation, Sha256, TenantId};
 
-use super::count;
+use super::{count, hold};
 use crate::apply::{Step, Stop, content, quota};
 use crate::caller::Caller;
 use crate::outcome::Refusal;
@@ -20,6 +20,8 @@ const FORGOTTEN_MAX: usize = 10_000;
 
 /// Removes chunks that were condemned before that log index and that nobody came back for.
 pub(super) fn reap(step: &mut Step<'_>, before: u64, limit: u32) -> Result<u32, TableError> {
+    let held = hold::held_from(step.reader(), step.now)?;
+    let before = held.map_or(before, |held| before.min(held));
     let mut keys = Vec::new();
     table::scan::<Condemned>(step.reader(), &(), &mut |key, ()| {
         if key.0 >= before || count(keys.len()) >= limit {

@@ -237,6 +237,41 @@ fn a_chunk_is_coded_anew_once_and_only_from_the_copy_that_stands() {
 }
 
 #[test]
+fn what_is_condemned_after_a_hold_began_waits_until_it_ends() {
+    let mut story = Story::new();
+    let (first, second) = (story.commit("a", &[1]), story.commit("b", &[2]));
+    story.purge(first).expect("ann may");
+    let hold = |story: &mut Story, hold: Option<u64>, seconds: u32| {
+        let command = Upkeep::Hold { hold, seconds };
+        match story.fixture.run_node(Command::Upkeep(command)) {
+            Ok(Answer::Lease(number)) => Some(number),
+            other => {
+                assert_eq!(other, Err(Refusal::WriterClosed));
+                None
+            }
+        }
+    };
+    let held = hold(&mut story, None, 60);
+    story.purge(second).expect("ann may");
+    let reap = Upkeep::Reap { before: u64::MAX, limit: 10 };
+    assert!(story.pending().condemned.is_some());
+    assert_eq!(story.upkeep(reap.clone()), 1, "what was condemned before");
+    assert_eq!((story.standing(1), story.standing(2)), (Standing::Orphaned, Standing::Recorded));
+    assert_eq!(story.pending().condemned, None, "nothing to be done");
+    story.fixture.pass(Duration::from_secs(50));
+    assert_eq!(hold(&mut story, held, 60), held);
+    story.fixture.pass(Duration::from_secs(50));
+    assert_eq!(story.upkeep(reap.clone()), 0);
+    story.fixture.pass(Duration::from_secs(11));
+    assert_eq!(hold(&mut story, held, 60), None, "it has ended");
+    assert!(story.pending().expire && story.pending().condemned.is_some());
+    assert_eq!(story.upkeep(reap), 1);
+    story.upkeep(Upkeep::Expire { limit: 10 });
+    assert!(!story.pending().expire);
+    story.check();
+}
+
+#[test]
 fn while_a_node_is_out_only_what_is_less_safe_is_coded_anew() {
     let profile = |data, parity| Profile { data, parity };
     for (wanted, is_short, of, wrong) in [
