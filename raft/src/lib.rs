@@ -13,6 +13,7 @@
 //! Never here: chunks, HTTP, or any rule about files; those of the tables are `raft-meta`'s.
 
 mod batch;
+mod copy;
 mod folder;
 mod group;
 mod handle;
@@ -34,6 +35,7 @@ mod tests;
 mod types;
 mod wire;
 
+pub use copy::{CopyError, CopyReader, Moment, RestoreError, Restoring};
 pub use folder::{FolderError, Identity};
 pub use handle::{Dead, FoundError, Mark, OpenError, Raft, Status};
 pub use join::{JoinError, JoinRequest, identity, join};

@@ -23,7 +23,10 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use node_world::World;
 pub(crate) use store::LogStore;
+
+use crate::types::{LogId, Vote};
 
 /// How the log is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +35,19 @@ pub(crate) struct LogSettings {
     pub(crate) segment_bytes: u64,
     /// How many bytes of recent entries stay in memory.
     pub(crate) cache_bytes: usize,
+}
+
+/// Makes a log that begins behind this entry, of which nothing is kept. Blocks.
+pub(crate) fn begin_behind(
+    world: &World,
+    folder: &Path,
+    settings: LogSettings,
+    entry: LogId,
+    vote: Vote,
+) -> Result<(), LogError> {
+    let mut recovered = files::Files::open(world, folder, &settings)?;
+    let facts = slots::Facts { vote: Some(vote.into()), purged: Some(entry.into()) };
+    recovered.files.save(facts)
 }
 
 /// Why the log cannot be read or written.

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use api_ops::meta::table::cluster::{Maps, Nodes, Seat};
 use api_ops::meta::table::{self};
 use axum::http::StatusCode;
-use node_base::{Duration, NodeId, sha256};
+use node_base::{Duration, NodeId};
 use raft::Consistency;
 
-use super::{Cluster, on, run, start, text};
+use super::{Cluster, long, on, run, start, text};
 use crate::StartError;
 
 /// The names in the root of a share, as a node tells them.
@@ -15,12 +15,6 @@ async fn names(cluster: &Cluster, number: usize, share: &str) -> Vec<String> {
     let body = cluster.ask(number, "GET", &path, "").await;
     let name = |part: &str| part.split('"').next().expect("split gives something").to_owned();
     body.split("\"name\":\"").skip(1).map(name).collect()
-}
-
-/// A text of about so many bytes that does not compress away.
-fn long(bytes: usize, salt: u32) -> String {
-    let line = |count: u32| sha256(&[salt.to_le_bytes(), count.to_le_bytes()].concat()).to_string();
-    (0..bytes as u32 / 64).map(line).collect()
 }
 
 #[test]
