@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use toml::Value;
 
+use crate::backup;
 use crate::cluster;
 use crate::layers::{Layers, Source};
 use crate::outcome::Failure;
@@ -69,6 +70,22 @@ enum Command {
     Remove(cluster::Remove),
     /// How the cluster stands: nodes, drives, redundancy, repair, scrub
     Status(cluster::Status),
+    /// Copy the cluster into a folder of backups, through the running node; only what is new there
+    Backup(backup::Backup),
+    /// Fill an empty data directory from a backup: the first node of a new cluster
+    #[command(after_help = "Example:\n  scaidrived restore --from /mnt/backup --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001\n  scaidrived serve --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001")]
+    Restore(Restore),
+}
+
+/// `scaidrived restore`: from what, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Restore {
+    #[command(flatten)]
+    from: backup::From,
+    #[command(flatten)]
+    serve: Serve,
 }
 
 /// `scaidrived join`: what joining needs, and what `serve` takes.
@@ -168,6 +185,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Drain(drain) => cluster::drain(&drain),
         Command::Remove(remove) => cluster::remove(&remove),
         Command::Status(status) => cluster::status(&status),
+        Command::Backup(order) => backup::make(&order),
+        Command::Restore(restore) => {
+            let settings = restore.serve.layers()?.settings()?;
+            backup::restore(&settings, &restore.from, restore.serve.json)
+        }
     }
 }
 

@@ -5,11 +5,13 @@
 //!
 //! Never here: rules of any kind.
 
+mod backup;
 mod cli;
 mod cluster;
 mod layers;
 mod listener;
 mod outcome;
+mod progress;
 mod report;
 mod serve;
 mod socket;

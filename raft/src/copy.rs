@@ -133,7 +133,7 @@ impl CopyReader {
     ///
     /// # Errors
     /// When they are no copy.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CopyError> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Row>, CopyError> {
         self.waiting.extend_from_slice(bytes);
         let waiting = std::mem::take(&mut self.waiting);
         let mut left = &waiting[..];
