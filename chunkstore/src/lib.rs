@@ -23,6 +23,7 @@ pub use drive::identity::OpenError;
 pub use settings::{Settings, SettingsError};
 pub use store::Store;
 pub use store::care::CareReport;
+pub use store::check::{DriveCheck, StoreCheck};
 pub use store::error::{DeleteError, GetError, ListError, PutError};
 pub use store::list::{ListCursor, ListPage, Listed};
 pub use store::recode::RecodeError;

@@ -6,6 +6,7 @@
 //! Never here: rules of any kind.
 
 mod backup;
+mod check;
 mod cli;
 mod cluster;
 mod layers;

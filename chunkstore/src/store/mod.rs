@@ -1,6 +1,7 @@
 //! The store: all drives of this node, and the way to those of others, under one handle.
 
 pub(crate) mod care;
+pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod fresh;
 pub(crate) mod layout;

@@ -133,7 +133,7 @@ impl Inner {
     }
 
     /// Whether these shards, if they are sound, give their chunk back; blocks.
-    fn is_enough(&self, sources: &[(usize, Held)]) -> bool {
+    pub(super) fn is_enough(&self, sources: &[(usize, Held)]) -> bool {
         let Some((at, held)) = sources.first() else { return false };
         let indexes: BTreeSet<u8> = sources.iter().map(|(_, held)| held.print.index()).collect();
         let header = self.drives[*at].read(held.print, |_| None);

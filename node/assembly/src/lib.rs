@@ -7,6 +7,7 @@
 //! Never here: the real outside, and rules about files.
 
 pub mod backup;
+pub mod check;
 mod first;
 mod map;
 mod settings;
@@ -35,7 +36,7 @@ pub use api::serve::{ServeSettings, serve};
 pub use api_ops::Ops;
 pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
-pub use raft::JoinError;
+pub use raft::{CheckError, FolderError, JoinError};
 pub use settings::{ChunkSettings, JoinSettings, Settings};
 
 /// Why a node does not start.

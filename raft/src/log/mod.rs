@@ -50,6 +50,39 @@ pub(crate) fn begin_behind(
     recovered.files.save(facts)
 }
 
+/// What a log holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogFound {
+    pub entries: u64,
+    pub bytes: u64,
+    /// The first and last index.
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+    /// Up to where it was purged.
+    pub purged: Option<u64>,
+}
+
+/// Reads every frame of a log. What was torn behind its synced end is cut off, as at each start.
+/// Blocks.
+pub(crate) fn look(
+    world: &World,
+    folder: &Path,
+    settings: LogSettings,
+) -> Result<LogFound, LogError> {
+    let recovered = files::Files::open(world, folder, &settings)?;
+    for place in &recovered.places {
+        files::read(place)?;
+    }
+    let index = |place: &files::Place| place.log_id.index;
+    Ok(LogFound {
+        entries: recovered.places.len() as u64,
+        bytes: recovered.files.bytes(),
+        first: recovered.places.front().map(index),
+        last: recovered.places.back().map(index),
+        purged: recovered.facts.purged.map(|id| LogId::from(id).index),
+    })
+}
+
 /// Why the log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
