@@ -74,6 +74,9 @@ pub(crate) async fn run(weak: Weak<Group>) {
             Ended::TakeOver => {
                 tracing::info!("the leader stops, and hands over to this node");
                 group.elect().await;
+                // The old leader says the same until it hears of the new one.
+                drop(group);
+                world.sleep(PAUSE).await;
             }
             Ended::Broken(watched) => {
                 if !group.follow(watched).await {
