@@ -25,9 +25,10 @@ use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
 use crate::snapshot::Note;
+use crate::succession::Successor;
 use crate::tables::{Engine, Snapshot, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::{Entry, LogId, Types, encode_entry};
-use crate::{members, propose, read};
+use crate::{members, propose, read, succession};
 
 /// What openraft says of it; for the log.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -169,12 +170,14 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`], whose variants say whether anything happened.
     pub async fn propose(&self, proposal: &Proposal) -> Result<Outcome, ProposeError> {
-        let outcome = self.propose_bytes(Bytes::from(proposal.encode())).await?;
+        let is_keyed = proposal.remember.is_some();
+        let outcome = self.group.propose(Bytes::from(proposal.encode()), is_keyed).await?;
         postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }
 
+    #[cfg(test)]
     pub(crate) async fn propose_bytes(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
-        self.group.propose(proposal).await
+        self.group.propose(proposal, false).await
     }
 
     /// Reads one moment of the tables.
@@ -291,6 +294,12 @@ impl Raft {
         }
     }
 
+    /// Has another node lead where this one does, so that what waits goes on there at once. To be
+    /// called before a node stops; it follows or takes no part from then on.
+    pub async fn hand_over(&self) {
+        self.group.hand_over().await;
+    }
+
     /// Leaves the agreement in good order: what was applied is durable, and the next start quick.
     ///
     /// # Errors
@@ -361,6 +370,8 @@ async fn start(
         room: Arc::new(Semaphore::new(ROOM_KIB)),
         readers,
         removed: Mutex::default(),
+        heard: watch::channel(world.now()).0,
+        successor: watch::channel(Successor::default()).0,
         broken,
     });
     let weak = Arc::downgrade(&group);
@@ -370,6 +381,7 @@ async fn start(
         world.spawn(propose::run(weak.clone(), proposed)),
         world.spawn(read::run(weak.clone(), asked)),
         world.spawn(members::run(weak.clone())),
+        world.spawn(succession::run(weak.clone())),
         world.spawn(keep(world.clone(), weak)),
     ];
     elect_the_only_voter(&group).await;
