@@ -112,6 +112,7 @@ impl Store {
     pub async fn compact(&self) -> CareReport {
         let mut report = CareReport::default();
         for drive in &self.0.drives {
+            let rotten = drive.with_index(crate::drive::index::Index::rotten_count);
             for _ in 0..COMPACTIONS {
                 match drive.compact_one().await {
                     Ok(Some(done)) => {
@@ -124,6 +125,9 @@ impl Store {
                         break;
                     }
                 }
+            }
+            if drive.with_index(crate::drive::index::Index::rotten_count) > rotten {
+                self.0.want_survey();
             }
         }
         report
@@ -304,14 +308,13 @@ impl Inner {
     fn chunks_of(&self, drive: &Drive, page: &[Held], deep: bool) -> Vec<(ChunkKey, Shape)> {
         let mut chunks = BTreeMap::new();
         for held in page {
-            let header = match drive.read(held.print, |_| None) {
+            let read = || drive.read(held.print, |_| None);
+            // A sector may fail once; twice, and its siblings have to look for whose it was.
+            let header = match read().or_else(|_| read()) {
                 Ok(header) => header,
-                Err(ReadError::Rotten) => {
+                Err(error) => {
+                    tracing::warn!(drive = %drive.id, %error, "a shard's head cannot be read");
                     self.note_nameless(drive, held);
-                    continue;
-                }
-                Err(ReadError::Io(error)) => {
-                    tracing::warn!(drive = %drive.id, %error, "a shard could not be read");
                     continue;
                 }
             };
