@@ -103,7 +103,8 @@ pub(super) async fn stand(cluster: &Cluster, node: NodeId, with_tables: bool) ->
     }
     Some(Stand {
         node,
-        term: status.term,
+        life: cluster.sim().incarnations(node),
+        ballot: (status.term, status.vote_for),
         leads: status.leads,
         last_entry: status.last_entry.unwrap_or_default(),
         applied_entry: status.applied_entry.unwrap_or_default(),
