@@ -75,6 +75,9 @@ pub struct Status {
     pub leads: bool,
     pub leader: Option<NodeId>,
     pub term: u64,
+    /// Whom this node's vote in that term is for. Leaders are told apart by both: who had a lesser
+    /// vote in a term may give it to a second one.
+    pub vote_for: NodeId,
     /// The index of the last entry of the log.
     pub last_entry: Option<u64>,
     /// The index of the last entry applied.
@@ -231,7 +234,8 @@ impl Raft {
             is_member: members.iter().any(|member| member.node == self.group.node),
             leads: metrics.state == ServerState::Leader,
             leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
+            term: metrics.vote.leader_id.term,
+            vote_for: NodeId(metrics.vote.leader_id.node_id),
             last_entry: metrics.last_log_index,
             applied_entry: progress.entry,
             applied: progress.command,
