@@ -94,6 +94,15 @@ impl Feed {
         }
     }
 
+    /// Takes what came since the last pull. Where the server has forgotten that, it fails: only
+    /// [`Feed::pull`] tells whether absence may still be taken for deletion.
+    pub(crate) async fn catch_up(&mut self, client: &Client) -> Result<(), CallError> {
+        match self.cursor.clone() {
+            Some(cursor) => self.follow(client, cursor).await,
+            None => Ok(()),
+        }
+    }
+
     async fn list(&mut self, client: &Client) -> Result<(), CallError> {
         let cursor = self.look_again(client).await?;
         self.follow(client, cursor).await

@@ -43,6 +43,8 @@ struct Session {
     chunks: Vec<DeclaredChunk>,
 }
 
+pub(crate) type Meanwhile = Box<dyn FnOnce(&mut Server) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Server {
     nodes: BTreeMap<String, Node>,
@@ -61,6 +63,8 @@ pub(crate) struct Server {
     closed: BTreeSet<String>,
     /// Nothing of the share is listed any more.
     is_closed: bool,
+    /// What somebody does while the next small files are on their way.
+    pub(crate) meanwhile: Option<Meanwhile>,
     /// The next snapshot misses what moves from here to there while it is walked.
     pub(crate) moves_meanwhile: Option<(&'static str, &'static str)>,
     /// After so many batches of chunks, refuse all.

@@ -238,6 +238,9 @@ async fn files_batch(
     }
     assert_eq!(items.len(), contents.len());
     let mut server = lock(&server);
+    if let Some(meanwhile) = server.meanwhile.take() {
+        meanwhile(&mut server);
+    }
     let mut results = Vec::new();
     for (item, bytes) in items.into_iter().zip(contents) {
         let (above, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));

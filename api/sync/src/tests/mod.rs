@@ -1,6 +1,7 @@
 //! Whole runs against a server in memory.
 #![expect(clippy::disallowed_methods, reason = "the tests are the person whose files these are")]
 
+mod deletions;
 mod feed;
 
 use std::collections::BTreeMap;
