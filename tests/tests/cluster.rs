@@ -53,7 +53,7 @@ fn are_up(server: &Server, voters: usize) -> bool {
 }
 
 /// A cluster of three, formed by commands.
-fn three(home: &Path) -> Vec<Server> {
+pub(crate) fn three(home: &Path) -> Vec<Server> {
     let starts = [node(home, 1), node(home, 2), node(home, 3)];
     let founded = succeeded(&starts[0].form(&["init"]));
     let token = founded["join_token"].as_str().expect("a token");
