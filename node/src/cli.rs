@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use toml::Value;
 
+use crate::backup;
+use crate::check;
 use crate::cluster;
 use crate::example;
 use crate::layers::{Layers, Source};
@@ -72,6 +74,38 @@ enum Command {
     Remove(cluster::Remove),
     /// How the cluster stands: nodes, drives, redundancy, repair, scrub
     Status(cluster::Status),
+    /// Look through the data directories of a node that does not run
+    #[command(
+        after_help = "Example:\n  scaidrived check --deep --data-dir /srv/a\n\nExit codes: 0 \
+                            all is sound; 1 something is not; 4 there is no node's data; 6 a node \
+                            runs on it."
+    )]
+    Check(Check),
+    /// Copy the cluster into a folder of backups, through the running node; only what is new there
+    Backup(backup::Backup),
+    /// Fill an empty data directory from a backup: the first node of a new cluster
+    #[command(after_help = "Example:\n  scaidrived restore --from /mnt/backup --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001\n  scaidrived serve --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001")]
+    Restore(Restore),
+}
+
+/// `scaidrived check`: how, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    how: check::How,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// `scaidrived restore`: from what, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Restore {
+    #[command(flatten)]
+    from: backup::From,
+    #[command(flatten)]
+    serve: Serve,
 }
 
 /// `scaidrived join`: what joining needs, and what `serve` takes.
@@ -182,6 +216,14 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Drain(drain) => cluster::drain(&drain),
         Command::Remove(remove) => cluster::remove(&remove),
         Command::Status(status) => cluster::status(&status),
+        Command::Check(order) => {
+            check::run(&order.serve.layers()?.settings()?, &order.how, order.serve.json)
+        }
+        Command::Backup(order) => backup::make(&order),
+        Command::Restore(restore) => {
+            let settings = restore.serve.layers()?.settings()?;
+            backup::restore(&settings, &restore.from, restore.serve.json)
+        }
     }
 }
 

@@ -24,7 +24,8 @@ use crate::propose::ProposeError;
 use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
-use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
+use crate::snapshot::Note;
+use crate::tables::{Engine, Snapshot, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::{Entry, LogId, Types, encode_entry};
 use crate::{members, propose, read};
 
@@ -190,6 +191,15 @@ impl Raft {
         }
         let read = move |tables: &dyn Engine| read(&*tables.snapshot()?);
         Ok(self.group.machine.on_tables(read).await?)
+    }
+
+    /// The tables as this node has them, with how far they are.
+    pub(crate) async fn tables_now(&self) -> Result<(Note, Box<dyn Snapshot>), TableError> {
+        self.group.machine.moment().await
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.group.world.clone()
     }
 
     /// The number of the last command this node has applied. Commands are counted from one in the
@@ -366,7 +376,7 @@ async fn start(
     Ok(Raft { group, tasks, closed })
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     world: &World,
     folder: &Path,
     settings: &Settings,

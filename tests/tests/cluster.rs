@@ -24,7 +24,7 @@ pub(crate) fn node(home: &Path, number: u8) -> Start {
 }
 
 /// Looks until it is so.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
@@ -32,12 +32,12 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn succeeded(ran: &Ran) -> Value {
+pub(crate) fn succeeded(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{}", ran.errors);
     ran.json()
 }
 
-fn join(start: &Start, via: &Start, token: &str) -> Ran {
+pub(crate) fn join(start: &Start, via: &Start, token: &str) -> Ran {
     start.form(&["join", "--via", &via.cluster_listen, "--token", token])
 }
 

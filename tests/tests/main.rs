@@ -6,6 +6,7 @@
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
+mod backup;
 mod cluster;
 mod deployment;
 mod kills;
