@@ -61,7 +61,7 @@ const LINES: [Line; 44] = [
     line("http.body_idle_seconds", "May pass between two pieces of a request's body."),
     line(
         "http.leave_seconds",
-        "A node of several says for so long that it is not ready, and still serves, before it stops.",
+        "A node of several says so long that it is not ready, and serves, before it stops.",
     ),
     line("http.stop_seconds", "Running requests are given this long when the node stops."),
     line("http.connections_max", "Connections at the same time; more wait to be accepted."),
