@@ -31,7 +31,7 @@ const HEAD: &str = "\
 ";
 
 /// In the order of the file. A key without a dot stands before the first table.
-const LINES: [Line; 43] = [
+const LINES: [Line; 44] = [
     line("data_dirs", "Each is a drive; the first also holds the tables and the log."),
     line("listen", "Where people and programs connect. Port 0 picks a free one."),
     line("cluster_listen", "Where other nodes connect, by TCP and UDP."),
@@ -59,6 +59,10 @@ const LINES: [Line; 43] = [
     ),
     line("http.idle_seconds", "A connection is kept open so long on which nothing is asked."),
     line("http.body_idle_seconds", "May pass between two pieces of a request's body."),
+    line(
+        "http.leave_seconds",
+        "A node of several says so long that it is not ready, and serves, before it stops.",
+    ),
     line("http.stop_seconds", "Running requests are given this long when the node stops."),
     line("http.connections_max", "Connections at the same time; more wait to be accepted."),
     unset(
