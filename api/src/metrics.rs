@@ -22,6 +22,8 @@ use prometheus_client::registry::Registry;
 
 use crate::state::ApiState;
 
+mod standing;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
@@ -169,11 +171,13 @@ pub fn router(state: ApiState) -> Router {
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn metrics(State(state): State<ApiState>) -> Response {
+    let nodes = standing::nodes(&state.ops).await;
     let wrong = state.ops.coding().await.map(|(_, wrong)| wrong);
     let counted = state.metrics.text().and_then(|mut text| {
         let end = text.trim_end().strip_suffix("# EOF").map_or(text.len(), str::len);
         text.truncate(end);
         cluster(&mut text, &state)?;
+        standing::write(&mut text, &state, nodes.ok())?;
         if let Ok(wrong) = wrong {
             gauge(&mut text, "chunks_to_recode", "Chunks to be coded anew, anywhere", wrong)?;
         }

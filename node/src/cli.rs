@@ -9,6 +9,7 @@ use toml::Value;
 use crate::backup;
 use crate::check;
 use crate::cluster;
+use crate::example;
 use crate::layers::{Layers, Source};
 use crate::outcome::Failure;
 use crate::serve;
@@ -36,7 +37,9 @@ enum Command {
     /// Run the node (what happens without a command, too)
     Serve(Serve),
     /// Print every setting with its value, default and source
-    Settings(Serve),
+    #[command(after_help = "Example:\n  scaidrived settings --config /etc/scaidrive.toml\n  \
+                            scaidrived settings --example > scaidrive.toml")]
+    Settings(Show),
     /// Print an access token from the built-in issuer, for scripts and first steps
     Token(socket::Token),
     /// People of the built-in issuer
@@ -114,6 +117,16 @@ struct Join {
     serve: Serve,
 }
 
+/// `scaidrived settings`: what `serve` takes, to see what comes of it.
+#[derive(Debug, Args)]
+struct Show {
+    /// Print a settings file instead that has every setting with its default, as a comment
+    #[arg(long)]
+    example: bool,
+    #[command(flatten)]
+    serve: Serve,
+}
+
 /// Flags that set what the settings file and the environment set as well.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Serve {
@@ -187,7 +200,8 @@ impl Serve {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve::run(&flags.layers()?.settings()?, flags.json),
-        Command::Settings(flags) => show_settings(&flags),
+        Command::Settings(show) if show.example => show_example(),
+        Command::Settings(show) => show_settings(&show.serve),
         Command::Token(token) => socket::token(&token),
         Command::User(user) => socket::user(&user),
         Command::Tenant(tenant) => socket::tenant(&tenant),
@@ -211,6 +225,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             backup::restore(&settings, &restore.from, restore.serve.json)
         }
     }
+}
+
+fn show_example() -> Result<(), Failure> {
+    let layers = Layers::new();
+    let text = example::text(|key| layers.default_of(key));
+    text.lines().try_for_each(socket::print_line)
 }
 
 #[allow(clippy::print_stdout, reason = "printing settings is what this command does")]

@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod cli;
 mod cluster;
+mod example;
 mod layers;
 mod listener;
 mod outcome;

@@ -107,6 +107,11 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
             .hint("the log above tells why; start the node again once the cause is mended"));
     }
     tracing::info!("stopping: running requests are let finish");
+    // Who cannot wait says so twice.
+    tokio::select! {
+        () = node.leave() => {}
+        () = told.wait() => {}
+    }
     serving.end(&node).await;
     node.stop().await.map_err(|error| Failure::because("making the tables durable", &error))?;
     tracing::info!("stopped");

@@ -25,9 +25,10 @@ use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
 use crate::snapshot::Note;
+use crate::succession::Successor;
 use crate::tables::{Engine, Snapshot, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::{Entry, LogId, Types, encode_entry};
-use crate::{members, propose, read};
+use crate::{members, propose, read, succession};
 
 /// What openraft says of it; for the log.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -74,6 +75,9 @@ pub struct Status {
     pub leads: bool,
     pub leader: Option<NodeId>,
     pub term: u64,
+    /// Whom this node's vote in that term is for. Leaders are told apart by both: who had a lesser
+    /// vote in a term may give it to a second one.
+    pub vote_for: NodeId,
     /// The index of the last entry of the log.
     pub last_entry: Option<u64>,
     /// The index of the last entry applied.
@@ -169,12 +173,14 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`], whose variants say whether anything happened.
     pub async fn propose(&self, proposal: &Proposal) -> Result<Outcome, ProposeError> {
-        let outcome = self.propose_bytes(Bytes::from(proposal.encode())).await?;
+        let is_keyed = proposal.remember.is_some();
+        let outcome = self.group.propose(Bytes::from(proposal.encode()), is_keyed).await?;
         postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }
 
+    #[cfg(test)]
     pub(crate) async fn propose_bytes(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
-        self.group.propose(proposal).await
+        self.group.propose(proposal, false).await
     }
 
     /// Reads one moment of the tables.
@@ -228,7 +234,8 @@ impl Raft {
             is_member: members.iter().any(|member| member.node == self.group.node),
             leads: metrics.state == ServerState::Leader,
             leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
+            term: metrics.vote.leader_id.term,
+            vote_for: NodeId(metrics.vote.leader_id.node_id),
             last_entry: metrics.last_log_index,
             applied_entry: progress.entry,
             applied: progress.command,
@@ -289,6 +296,12 @@ impl Raft {
                 why = core => Dead(why),
             }
         }
+    }
+
+    /// Has another node lead where this one does, so that what waits goes on there at once. To be
+    /// called before a node stops; it follows or takes no part from then on.
+    pub async fn hand_over(&self) {
+        self.group.hand_over().await;
     }
 
     /// Leaves the agreement in good order: what was applied is durable, and the next start quick.
@@ -361,6 +374,8 @@ async fn start(
         room: Arc::new(Semaphore::new(ROOM_KIB)),
         readers,
         removed: Mutex::default(),
+        heard: watch::channel(world.now()).0,
+        successor: watch::channel(Successor::default()).0,
         broken,
     });
     let weak = Arc::downgrade(&group);
@@ -370,6 +385,7 @@ async fn start(
         world.spawn(propose::run(weak.clone(), proposed)),
         world.spawn(read::run(weak.clone(), asked)),
         world.spawn(members::run(weak.clone())),
+        world.spawn(succession::run(weak.clone())),
         world.spawn(keep(world.clone(), weak)),
     ];
     elect_the_only_voter(&group).await;

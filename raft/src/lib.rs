@@ -30,6 +30,7 @@ mod runtime;
 mod server;
 mod settings;
 mod snapshot;
+mod succession;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -133,7 +133,8 @@ impl Group {
 
     /// Asks every other node how far it is.
     async fn probe(&self, rows: &[Node]) -> BTreeMap<u64, u64> {
-        let limit = Duration::from_millis(self.settings.election_min_ms);
+        let limit = self.settings.election_min_ms.max(self.settings.probe_ms);
+        let limit = Duration::from_millis(limit);
         let others = rows.iter().filter(|row| row.seat != Seat::Removed && row.id != self.node);
         let ask = |row: &Node| {
             let peer = Peer { node: row.id, address: row.address.clone() };

@@ -9,6 +9,7 @@
 mod backup;
 mod check;
 mod cluster;
+mod deployment;
 mod kills;
 mod specification;
 mod starts;

@@ -27,6 +27,8 @@ pub struct DriveStats {
     /// Of the scrub cycle under way.
     pub scrubbed_bytes: u64,
     pub scrub_cycles: u64,
+    /// Since that cycle began, while a node had the drive.
+    pub scrub_seconds: u64,
 }
 
 /// The store, in numbers.
@@ -92,6 +94,7 @@ impl Store {
                 is_suspect: drive.is_suspect(),
                 scrubbed_bytes: progress.done_bytes,
                 scrub_cycles: progress.cycles,
+                scrub_seconds: progress.elapsed.as_secs(),
             })
         });
         Stats {

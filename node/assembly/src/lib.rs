@@ -95,6 +95,8 @@ pub struct Node {
     care: Task<()>,
     map: Map,
     state: ApiState,
+    /// How long it says that it is not ready before it stops.
+    notice: Duration,
     /// How to sign in for the first time; only at the node's very first start.
     pub first_sign_in: Option<FirstSignIn>,
 }
@@ -214,7 +216,8 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { world, raft, ops, background, care, map, state, first_sign_in })
+        let notice = Duration::from_secs(settings.http.leave_seconds);
+        Ok(Self { world, raft, ops, background, care, map, state, notice, first_sign_in })
     }
 
     /// The public HTTP surface.
@@ -240,6 +243,17 @@ impl Node {
     /// Ready when the node has failed for good: the process should end then.
     pub fn dead(&self) -> impl Future<Output = Dead> + Send + use<> {
         self.raft.dead()
+    }
+
+    /// Gets ready to stop, while it still serves: it says that it is not ready, for as long as whoever
+    /// asks that needs to notice, and has another node lead where it does.
+    pub async fn leave(&self) {
+        self.ops.leave();
+        let is_alone = self.raft.status().members.len() < 2;
+        if !is_alone {
+            let notice = self.world.sleep(self.notice);
+            tokio::join!(self.raft.hand_over(), notice);
+        }
     }
 
     /// Stops in good order: what was applied is durable, and the next start quick. Requests should
