@@ -28,7 +28,8 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// How many backups stay in the folder; older ones are removed when this one is done
-    #[arg(long, value_name = "COUNT", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 7)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     keep: u32,
     /// Copy no more than so many MiB a second
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]

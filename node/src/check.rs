@@ -48,8 +48,7 @@ pub(crate) fn run(settings: &Settings, how: &How, as_json: bool) -> Result<(), F
     if found.is_sound() {
         return if as_json { Ok(()) } else { print_line("sound") };
     }
-    let count = wrong.len();
-    Err(Failure::new(Exit::Failed, format!("the data directory is not sound: {count} complaints"))
+    Err(Failure::new(Exit::Failed, "the data directory is not sound")
         .hint("a node of a larger cluster mends its drives by itself; the manual tells the rest"))
 }
 
@@ -96,6 +95,7 @@ fn complaints(found: &Found) -> Vec<String> {
         wrong.push(format!("tenant {tenant}: {:?} is {stored}, not {counted}", drift.subject));
     }
     match &found.drives {
+        None if found.is_behind() => {}
         None => wrong.push("the tables do not tell of which cluster the drives are".to_owned()),
         Some(Err(error)) => wrong.push(with_causes(error)),
         Some(Ok(drives)) => {
@@ -109,14 +109,19 @@ fn complaints(found: &Found) -> Vec<String> {
                 let some = counts.iter().filter(|(count, _)| *count > 0);
                 wrong.extend(some.map(|(count, what)| format!("{folder}: {count} {what}")));
             }
-            let named = drives.named.iter();
-            wrong.extend(named.map(|key| format!("chunk {} is damaged", key.hash)));
+            if drives.wrong_chunks > 0 {
+                let names = drives.named.iter().map(|key| key.hash.to_string());
+                let names = names.collect::<Vec<_>>().join(", ");
+                wrong.push(format!("{} chunks are damaged: {names}", drives.wrong_chunks));
+            }
         }
     }
-    let missing = found.chunks.iter().flat_map(|chunks| &chunks.named);
-    wrong.extend(
-        missing.map(|(tenant, hash)| format!("tenant {tenant}: chunk {hash} is not on the drives")),
-    );
+    if let Some(chunks) = found.chunks.as_ref().filter(|chunks| chunks.missing > 0) {
+        let names = chunks.named.iter().map(|(tenant, hash)| format!("{hash} of {tenant}"));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let (missing, known) = (chunks.missing, chunks.known);
+        wrong.push(format!("{missing} of {known} chunks are not on the drives: {names}"));
+    }
     wrong
 }
 
@@ -130,6 +135,10 @@ fn lines(found: &Found) -> Vec<String> {
         let rows: u64 = tables.rows.values().sum();
         let (kinds, commands) = (tables.rows.len(), tables.commands);
         lines.push(format!("tables      {rows} rows of {kinds} tables, {commands} commands"));
+    }
+    if found.is_behind() {
+        let told = "behind      the tables lack the end of the log, which the next start applies";
+        lines.push(told.to_owned());
     }
     if let Some(Ok(drives)) = &found.drives {
         for drive in &drives.drives {
@@ -190,6 +199,7 @@ fn document(found: &Found, wrong: &[String]) -> Value {
     json!({
         "is_sound": found.is_sound(),
         "node": found.node.0,
+        "is_behind": found.is_behind(),
         "log": log,
         "tables": tables,
         "drifts": found.drifts.as_ref().map(Vec::len),

@@ -1,6 +1,7 @@
 //! Looking through the folder of the agreement while no node runs on it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use node_base::NodeId;
@@ -109,7 +110,12 @@ pub async fn check(
             return Err(CheckError::Nobody { path });
         };
         let log = log::look(&inner, &path.join("log"), settings.log());
-        let (tables, engine) = match look_at_tables(&inner, &path, &settings) {
+        // The engine asserts of some damage that it cannot be.
+        let look = AssertUnwindSafe(|| look_at_tables(&inner, &path, &settings));
+        let looked = catch_unwind(look).unwrap_or(Err(TableError::Invariant(
+            "their file is damaged so that the engine does not open it",
+        )));
+        let (tables, engine) = match looked {
             Ok((found, engine)) => (Ok(found), Some(engine)),
             Err(error) => (Err(error), None),
         };

@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod check;
 mod cluster;
 mod deployment;
 mod kills;

@@ -157,7 +157,7 @@ impl Index {
         }
     }
 
-    /// How many shards another index tells otherwise: where they lie, whether they are in the trash.
+    /// How many shards another index tells otherwise: where they lie, or that they are trash.
     pub(crate) fn differences(&self, other: &Self) -> u64 {
         let places = self.live.iter().filter(|(print, slot)| other.live.get(print) != Some(slot));
         let trashed =

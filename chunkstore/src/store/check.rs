@@ -22,7 +22,7 @@ use crate::drive::{Drive, Held, ReadError, pack_path};
 /// Shards looked at in one go.
 const PAGE: usize = 256;
 /// Chunks that are named, of those that are not what they should be.
-const NAMED_MAX: usize = 100;
+const NAMED_MAX: usize = 10;
 
 /// What was found on a drive.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -18,7 +18,7 @@ use crate::{Settings, StartError, open_store};
 
 /// Chunks that are looked up together, and those that are named.
 const TOGETHER: usize = 1_000;
-const NAMED_MAX: usize = 100;
+const NAMED_MAX: usize = 10;
 
 /// What was found in a node's data directories.
 pub struct Found {
@@ -45,13 +45,24 @@ impl Found {
     /// Whether nothing is amiss.
     pub fn is_sound(&self) -> bool {
         let Checked { log, tables, .. } = &self.agreement;
-        let drives = self.drives.as_ref();
+        let drives = match &self.drives {
+            Some(drives) => drives.as_ref().is_ok_and(StoreCheck::is_sound),
+            None => self.is_behind(),
+        };
         log.is_ok()
             && tables.as_ref().is_ok_and(|tables| tables.is_whole && tables.wrong_rows == 0)
             && self.agreement.gap().is_none()
             && self.drifts.as_ref().is_none_or(Vec::is_empty)
-            && drives.is_some_and(|drives| drives.as_ref().is_ok_and(StoreCheck::is_sound))
+            && drives
             && self.chunks.as_ref().is_none_or(|chunks| chunks.missing == 0)
+    }
+
+    /// Whether the log has what the tables have not applied, as after a crash.
+    pub fn is_behind(&self) -> bool {
+        let (Ok(log), Ok(tables)) = (&self.agreement.log, &self.agreement.tables) else {
+            return false;
+        };
+        log.last > tables.applied
     }
 }
 
