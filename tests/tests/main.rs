@@ -3,10 +3,13 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stderr,
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
+mod chaos;
 mod cluster;
+mod failover;
 mod kills;
 mod specification;
 mod starts;
