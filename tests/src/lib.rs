@@ -13,8 +13,13 @@
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
+mod api;
+mod bench;
 mod client;
+mod link;
 mod server;
 
+pub use api::{Api, Sent};
+pub use bench::{Bench, Member, wait};
 pub use client::{Client, Ran};
 pub use server::{Server, Start, binary};

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
-use tests::{Server, Start};
+use tests::{Api, Server, Start};
 
 /// How often the node is ended; `SCAIDRIVE_TEST_KILLS` says otherwise.
 fn rounds() -> u32 {
@@ -18,76 +17,15 @@ fn rounds() -> u32 {
 /// What was acknowledged: names and what they hold.
 type Acknowledged = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-struct Api {
-    http: reqwest::Client,
-    url: String,
-    token: String,
-}
-
-impl Api {
-    async fn get(&self, path: &str) -> reqwest::Response {
-        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token);
-        request.send().await.expect("the node answers")
-    }
-
-    async fn json(&self, path: &str) -> Value {
-        let response = self.get(path).await;
-        assert_eq!(response.status(), StatusCode::OK, "{path}");
-        serde_json::from_slice(&response.bytes().await.expect("a body")).expect("an answer is JSON")
-    }
-
-    /// Uploads a file in one request; whether that was acknowledged.
-    async fn upload(&self, share: &str, name: &str, content: Vec<u8>) -> bool {
-        let boundary = "a-boundary-that-is-in-no-content";
-        let head = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"share_id\"\r\n\r\n{share}\r\n\
-             --{boundary}\r\ncontent-disposition: form-data; name=\"file\"; \
-             filename=\"{name}\"\r\n\r\n"
-        );
-        let body =
-            [head.as_bytes(), &content, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
-        let request = self
-            .http
-            .post(format!("{}/api/v1/files", self.url))
-            .bearer_auth(&self.token)
-            .header("content-type", format!("multipart/form-data; boundary={boundary}"))
-            .body(body);
-        match request.send().await {
-            Ok(response) if response.status() == StatusCode::CREATED => true,
-            Ok(response) => {
-                assert!(response.status() != StatusCode::INTERNAL_SERVER_ERROR, "{name}");
-                false
-            }
-            Err(_) => false,
-        }
-    }
-}
-
 fn api(server: &Server) -> Api {
-    // A second choice of the provider is refused, and is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build();
-    Api {
-        http: http.expect("a client"),
-        url: server.url.clone(),
-        token: server.token("ann@example.com"),
-    }
+    Api::new(&server.url, &server.token("ann@example.com"), Duration::from_secs(30))
 }
 
-async fn make_share(api: &Api) -> String {
-    let me = api.json("/users/me").await;
-    let body = json!({ "name": "Load", "share_type": "project", "owner_id": me["id"] });
-    let request = api.http.post(format!("{}/api/v1/shares", api.url)).bearer_auth(&api.token);
-    let response = request
-        .header("content-type", "application/json")
-        .body(body.to_string())
-        .send()
-        .await
-        .expect("the node answers");
-    assert_eq!(response.status(), StatusCode::CREATED);
-    let body = response.bytes().await.expect("a body");
-    let share: Value = serde_json::from_slice(&body).expect("JSON");
-    share["id"].as_str().expect("an id").to_owned()
+/// Whether an upload was acknowledged.
+async fn uploads(api: &Api, share: &str, name: &str, content: &[u8]) -> bool {
+    let status = api.upload(share, name, "", content).await.map(|(status, _)| status);
+    assert!(status != Some(500), "{name}");
+    status == Some(201)
 }
 
 /// Uploads until the node is gone; what was acknowledged is noted.
@@ -103,7 +41,7 @@ async fn load(server: &Server, share: &str, round: u32, acknowledged: &Acknowled
                 let name = format!("{round:04}-{worker}-{count:05}.bin");
                 let size = [10, 3_000, 90_000, 700_000][(worker + count) % 4];
                 let content = crate::random_bytes(size);
-                if !api.upload(&share, &name, content.clone()).await {
+                if !uploads(&api, &share, &name, &content).await {
                     break;
                 }
                 acknowledged.lock().expect("never poisoned").insert(name, content);
@@ -149,7 +87,7 @@ async fn stream(api: &Api, share: &str) -> Vec<String> {
 async fn every_acknowledged_write_survives_a_hard_end_of_the_node() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let mut server = Start::at(&home.path().join("data")).ready();
-    let share = make_share(&api(&server)).await;
+    let share = api(&server).make_share().await;
     let acknowledged = Acknowledged::default();
     for round in 0..rounds() {
         load(&server, &share, round, &acknowledged).await;
@@ -175,25 +113,15 @@ async fn every_acknowledged_write_survives_a_hard_end_of_the_node() {
 async fn check_contents(api: &Api, share: &str, kept: &BTreeMap<String, Vec<u8>>, round: u32) {
     let everything = round + 1 == rounds();
     let prefix = format!("{round:04}-");
-    let mut offset = 0;
-    loop {
-        let path = format!("/folders/root/children?share_id={share}&limit=1000&offset={offset}");
-        let page = api.json(&path).await;
-        let items = page["items"].as_array().expect("a list");
-        for item in items {
-            let name = item["name"].as_str().expect("a name");
-            let Some(content) = kept.get(name) else { continue };
-            if everything || name.starts_with(&prefix) {
-                let id = item["id"].as_str().expect("an id");
-                let response = api.get(&format!("/files/{id}/content")).await;
-                assert_eq!(response.status(), StatusCode::OK, "{name}");
-                let bytes = response.bytes().await.expect("the whole content");
-                assert!(bytes == content.as_slice(), "{name} has other bytes");
-            }
-        }
-        offset += items.len();
-        if items.is_empty() || offset as u64 >= page["total"].as_u64().expect("a number") {
-            return;
+    for item in api.children(share).await {
+        let name = item["name"].as_str().expect("a name");
+        let Some(content) = kept.get(name) else { continue };
+        if everything || name.starts_with(&prefix) {
+            let id = item["id"].as_str().expect("an id");
+            let response = api.get(&format!("/files/{id}/content")).await;
+            assert_eq!(response.status(), StatusCode::OK, "{name}");
+            let bytes = response.bytes().await.expect("the whole content");
+            assert!(bytes == content.as_slice(), "{name} has other bytes");
         }
     }
 }

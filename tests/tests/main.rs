@@ -3,13 +3,16 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stderr,
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
 mod backup;
+mod chaos;
 mod check;
 mod cluster;
 mod deployment;
+mod failover;
 mod kills;
 mod specification;
 mod starts;

@@ -8,7 +8,7 @@ use crate::error::Refusal;
 /// How long a caller keeps trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// How often a call is sent at most.
+    /// How often a call is sent at most, to each address where there are several.
     pub attempts: u32,
     /// The pause before the second round of addresses; it doubles with each round.
     pub first_pause: Duration,
@@ -54,9 +54,6 @@ impl Patience {
         addresses: usize,
         jitter: u64,
     ) -> Next {
-        if attempt >= self.attempts {
-            return Next::GiveUp;
-        }
         let retry = match failure {
             Failure::Connection => Retry::IfIdempotent,
             Failure::Refused(refusal) => verdict(refusal),
@@ -74,6 +71,10 @@ impl Patience {
             Failure::Refused(refusal) => refusal.retry_after,
         };
         let elsewhere = retry == Retry::IfIdempotent;
+        let rounds = if elsewhere { round_of(addresses) } else { 1 };
+        if attempt >= self.attempts.saturating_mul(rounds) {
+            return Next::GiveUp;
+        }
         let pause = self.pause(attempt, elsewhere, addresses, jitter);
         // Another node need not wait for what this one asks.
         let asked = asked.filter(|_| !elsewhere || addresses == 1).unwrap_or_default();
@@ -83,7 +84,7 @@ impl Patience {
     /// Each address is asked once before the first pause; then pauses double, and half of each is
     /// random so that many clients do not come back at once.
     fn pause(&self, attempt: u32, elsewhere: bool, addresses: usize, jitter: u64) -> Duration {
-        let per_round = if elsewhere { u32::try_from(addresses).unwrap_or(1).max(1) } else { 1 };
+        let per_round = if elsewhere { round_of(addresses) } else { 1 };
         if !attempt.is_multiple_of(per_round) {
             return Duration::ZERO;
         }
@@ -93,6 +94,11 @@ impl Patience {
         let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_nanos(jitter % spread)
     }
+}
+
+/// How many attempts ask each address once.
+fn round_of(addresses: usize) -> u32 {
+    u32::try_from(addresses).unwrap_or(1).max(1)
 }
 
 /// What a refusal says about another attempt; where no code came along, what its status says.
@@ -155,7 +161,9 @@ mod tests {
         assert_eq!([pause(1), pause(2)], [Duration::ZERO; 2]);
         assert_eq!(pause(3), Duration::from_millis(50));
         assert_eq!(pause(6), Duration::from_millis(100));
-        assert_eq!(after(8, ErrorCode::Unavailable, true, 3), Next::GiveUp);
+        assert_eq!(after(24, ErrorCode::Unavailable, true, 3), Next::GiveUp);
+        assert_ne!(after(23, ErrorCode::Unavailable, true, 3), Next::GiveUp);
+        assert_eq!(after(8, ErrorCode::RateLimited, true, 3), Next::GiveUp);
     }
 
     #[test]

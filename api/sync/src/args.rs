@@ -41,9 +41,13 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Sign in to a server, in a browser, by a code, or with --token
-    #[command(after_help = "Example:\n  scaidrive login http://127.0.0.1:8000")]
+    #[command(after_help = "Example:\n  scaidrive login http://127.0.0.1:8000\n  \
+                            scaidrive login https://a.example.com https://b.example.com")]
     Login {
-        url: String,
+        /// The server; with the addresses of several nodes of one cluster, another is asked where
+        /// one does not answer
+        #[arg(value_name = "URL", required = true, value_delimiter = ',')]
+        urls: Vec<String>,
         /// Show a code to be entered in a browser elsewhere
         #[arg(long)]
         device: bool,

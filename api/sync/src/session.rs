@@ -95,7 +95,9 @@ pub(crate) fn client(world: &World, global: &Global) -> Result<Client, Failure> 
             Credentials { access_token: Some(token.clone()), ..Credentials::default() }
         }
         // A kept token goes to the server it is of, and to no other.
-        (None, Some(saved)) if saved.addresses == addresses => kept(saved),
+        (None, Some(saved)) if addresses.iter().all(|to| saved.addresses.contains(to)) => {
+            kept(saved)
+        }
         (None, _) => {
             let text = format!("there is no token for {}", addresses.join(", "));
             return Err(Failure::new(Exit::NotAllowed, text)

@@ -172,7 +172,14 @@ impl Spread {
         let usable: Vec<(DriveId, NodeId)> = chunk.ranked.iter().filter(may).copied().collect();
         let mut sound = usable.clone();
         sound.retain(|(drive, node)| !self.avoided.contains(node) && !self.inner.is_weak(*drive));
-        let candidates = if sound.is_empty() { usable } else { sound };
+        // Too few of them would have the write refused: then those that did not answer lately are
+        // tried, for they may be back.
+        let nodes = |drives: &[(DriveId, NodeId)]| {
+            distinct(&drives.iter().map(|(_, node)| *node).collect::<Vec<_>>())
+        };
+        let profile = self.layout.current().profile();
+        let suffice = is_reachable(profile, nodes(&chunk.ranked), nodes(&sound));
+        let candidates = if suffice { sound } else { usable };
         let load = |(drive, _): &(DriveId, NodeId)| chunk.placed.get(drive).copied().unwrap_or(0);
         let best = candidates.into_iter().min_by_key(load)?;
         *chunk.placed.entry(best.0).or_default() += 1;

@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_types, reason = "sockets are opened here")]
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -29,10 +29,19 @@ const STRANGER_MAX: usize = 16 << 10;
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) keychain: Arc<Keychain>,
+    /// The address of this machine that this node speaks from, where it listens at one alone: on a
+    /// machine of several, others know it by that.
+    source: Option<IpAddr>,
     handlers: Mutex<BTreeMap<Class, Arc<dyn Handler>>>,
 }
 
 impl Shared {
+    /// The address to speak from to one that is reached there.
+    pub(crate) fn source_to(&self, to: IpAddr) -> Option<IpAddr> {
+        let like = |own: &IpAddr| own.is_ipv4() == to.is_ipv4();
+        self.source.filter(|own| like(own) && own.is_loopback() == to.is_loopback())
+    }
+
     fn handlers(&self) -> MutexGuard<'_, BTreeMap<Class, Arc<dyn Handler>>> {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,7 +137,9 @@ impl RealNet {
         sockets: Option<(Listener, UdpSocket)>,
     ) -> std::io::Result<Self> {
         let keychain = Arc::new(Keychain::new());
-        let shared = Arc::new(Shared { node, keychain, handlers: Mutex::default() });
+        let source = sockets.as_ref().and_then(|(listener, _)| listener.address().ok());
+        let source = source.map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
+        let shared = Arc::new(Shared { node, keychain, source, handlers: Mutex::default() });
         let channels = Arc::new(grpc::Channels::new(&shared));
         let (mut serving, mut quic) = (None, None);
         if let Some((listener, socket)) = sockets {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use node_base::{Sha256, sha256};
+use simulator_order::mix;
 
 /// A run of bytes. Contents that have one in common have a chunk in common, where they are cut at
 /// the ends of their pieces.
@@ -37,13 +38,6 @@ impl Piece {
         self.write(&mut bytes);
         bytes.into()
     }
-}
-
-/// Spreads the bits of a number (the finalizer of SplitMix64).
-pub(crate) const fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 impl Content {

@@ -19,7 +19,7 @@ use crate::workload::ground::Site;
 use crate::workload::replica::Replica;
 
 /// The number of an answer that never came.
-pub(crate) const NEVER: u64 = u64::MAX;
+pub(crate) use simulator_order::NEVER;
 
 /// Everything that clients did and saw.
 #[derive(Debug, Default)]

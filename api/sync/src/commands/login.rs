@@ -24,8 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// A browser's request is shorter than this.
 const REQUEST_MAX: usize = 16 << 10;
 
-pub(crate) async fn login(desk: &Desk, url: String, device: bool) -> Result<(), Failure> {
-    let addresses: Vec<String> = url.split(',').map(str::to_owned).collect();
+pub(crate) async fn login(
+    desk: &Desk,
+    addresses: Vec<String>,
+    device: bool,
+) -> Result<(), Failure> {
+    let urls = addresses.join(", ");
     let saved = match &desk.global.token {
         Some(token) => Saved {
             addresses,
@@ -50,7 +54,7 @@ pub(crate) async fn login(desk: &Desk, url: String, device: bool) -> Result<(), 
     };
     let me = client(desk, &saved.addresses, Some(&saved.access_token))?.me().await?;
     session::save(&saved)?;
-    desk.output.show(&me, || vec![format!("signed in to {url} as {}", shown(&me))])
+    desk.output.show(&me, || vec![format!("signed in to {urls} as {}", shown(&me))])
 }
 
 fn client(desk: &Desk, addresses: &[String], token: Option<&str>) -> Result<Client, Failure> {

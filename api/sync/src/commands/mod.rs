@@ -35,7 +35,7 @@ pub(crate) async fn run(world: World, arguments: Arguments, output: Output) -> R
     let desk = Desk { world, global: arguments.global, output };
     // Boxed: the command with the largest future must not make every future that large.
     match arguments.command {
-        Command::Login { url, device } => Box::pin(login::login(&desk, url, device)).await,
+        Command::Login { urls, device } => Box::pin(login::login(&desk, urls, device)).await,
         Command::Logout => login::logout(&desk),
         Command::Whoami => Box::pin(login::whoami(&desk)).await,
         Command::Shares => Box::pin(shares::list(&desk)).await,

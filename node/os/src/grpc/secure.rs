@@ -13,7 +13,7 @@ use node_base::{Duration, NodeId};
 use node_world::{NetError, Peer, Refusal};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tonic::transport::server::Connected;
 
@@ -72,6 +72,22 @@ pub(super) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// Connects to the first of a name's addresses that answers.
+async fn connect(shared: &Shared, address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for to in tokio::net::lookup_host(address).await? {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = shared.source_to(to.ip()) {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Connects to a node and makes sure that it is the one.
 pub(super) async fn dial(
     shared: Arc<Shared>,
@@ -89,7 +105,7 @@ pub(super) async fn dial(
         }
         None => return Err(DialError::NotCertified),
     };
-    let connecting = within(CONNECT_MAX, TcpStream::connect(&to.address)).await;
+    let connecting = within(CONNECT_MAX, connect(&shared, &to.address)).await;
     let stream = connecting.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
     let stream = stream.map_err(DialError::Connect)?;
     stream.set_nodelay(true).map_err(DialError::Connect)?;

@@ -16,10 +16,12 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use node_base::Duration;
-use node_world::{Class, NetError, Peer};
-use quinn::{Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use node_base::{Duration, NodeId, Sha256, sha256};
+use node_world::{Class, Entropy, NetError, Peer};
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, TokioRuntime, VarInt};
 
+use crate::clock::RealEntropy;
 use crate::net::Shared;
 use client::Ways;
 
@@ -41,9 +43,65 @@ pub(crate) fn start(shared: &Arc<Shared>, socket: UdpSocket) -> io::Result<Arc<Q
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, settings::SOCKET_BUFFER);
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, settings::SOCKET_BUFFER);
     let runtime = Arc::new(TokioRuntime);
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
+    let mut config = EndpointConfig::new(Arc::new(ResetKey::new(shared.node, &socket)?));
+    // Any connection may be one of this node's, from before it was started again.
+    config.cid_generator(|| Box::new(Numbers));
+    let endpoint = Endpoint::new(config, None, socket, runtime)?;
     server::start(shared, &endpoint);
     Ok(Arc::new(Quic { shared: Arc::clone(shared), endpoint, ways: Ways::default() }))
+}
+
+/// Numbers of connections, that nobody guesses.
+struct Numbers;
+
+const NUMBER_LEN: usize = 8;
+
+impl ConnectionIdGenerator for Numbers {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut number = [0; NUMBER_LEN];
+        RealEntropy.fill(&mut number);
+        ConnectionId::new(&number)
+    }
+
+    fn cid_len(&self) -> usize {
+        NUMBER_LEN
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Ends the connections of this node's process before this one, when their next packet comes: a
+/// peer that does not hear so waits until its patience ends.
+///
+/// It is the same after each start, and no secret: whoever sees a connection's packets can end it.
+/// So they can by holding them back, and others do not know the connection's number.
+struct ResetKey(Sha256);
+
+impl ResetKey {
+    fn new(node: NodeId, socket: &UdpSocket) -> io::Result<Self> {
+        let whom = format!("stateless reset of node {node} at {}", socket.local_addr()?);
+        Ok(Self(sha256(whom.as_bytes())))
+    }
+
+    fn of(&self, data: &[u8]) -> Sha256 {
+        sha256(&[&self.0.0, data].concat())
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature: &mut [u8]) {
+        signature.copy_from_slice(&self.of(data).0);
+    }
+
+    fn signature_len(&self) -> usize {
+        self.0.0.len()
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        if self.of(data).0 == signature { Ok(()) } else { Err(CryptoError) }
+    }
 }
 
 impl Quic {

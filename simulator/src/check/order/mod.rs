@@ -1,26 +1,27 @@
 //! P8: the reads and writes of a share are linearizable.
 //!
 //! Each share is a [`model`] that does one thing after the other; what clients were answered must
-//! be what it answers in some order that agrees with real time. [`search`] looks for that order.
+//! be what it answers in some order that agrees with real time. [`simulator_order`] looks for that order.
 //! Operations whose answers were lost may have happened at any later time or not at all: what they
 //! made is found by its content or its name. Loose shares have no model: what passes between shares
 //! and what strategies make of conflicts is left to the other promises.
 
 mod model;
-mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::v1::error::ErrorCode;
 use node_base::{FileId, ShareId, VersionId};
 use raft_meta::table::item::ItemId;
+use simulator_order::{Verdict, search};
 
 use super::facts::Facts;
 use super::{Violation, touched};
 use crate::history::{Answer, Ask, History, NEVER, Operation, Refused, Seen, Told, Way};
 use crate::workload::ground::{Kind, Site};
-use model::{Name, No, Place, Step, Version};
-use search::{Event, Verdict, search};
+use model::{Model, Name, No, Place, Step, Version};
+
+type Event = simulator_order::Event<Step>;
 
 const PROMISE: &str = "P8 in order";
 const PROMISED_IN: &str = "ARCHITECTURE.md, section 9, P8";
@@ -38,7 +39,7 @@ pub(super) fn check(history: &History, facts: &Facts) -> (Vec<Violation>, Vec<St
                 continue;
             }
         };
-        match search(&events, STEPS_MAX) {
+        match search::<Model>(&events, STEPS_MAX) {
             Verdict::InOrder => {}
             Verdict::Undecided => undecided.push(format!("order in {}: too many", site.share)),
             Verdict::OutOfOrder { placed, stuck } => {

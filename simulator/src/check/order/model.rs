@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use node_base::{FileId, VersionId};
 use raft_meta::table::item::{ItemId, Parent};
 
-use crate::client::content::mix;
+use simulator_order::mix;
 
 /// A name; equal names have equal numbers.
 pub(super) type Name = u32;
@@ -141,14 +141,15 @@ fn node_hash(item: ItemId, node: &Node) -> u64 {
     mix(mix(mix(item_hash(item)) ^ parent).wrapping_add(version)).wrapping_mul(3) ^ mix(rest + 7)
 }
 
-impl Model {
-    /// Tells states apart.
-    pub(super) fn hash(&self) -> u64 {
+impl simulator_order::Model for Model {
+    type Step = Step;
+    type Undo = Undo;
+
+    fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Does a step if its answer is right; else nothing. `undo` gets what takes it back.
-    pub(super) fn take(&mut self, step: &Step, undo: &mut Vec<Undo>) -> bool {
+    fn take(&mut self, step: &Step, undo: &mut Vec<Undo>) -> bool {
         match step {
             Step::Create { parent, name, told } => self.create(*parent, *name, *told, undo),
             Step::Replace { file, base, told } => self.replace(*file, *base, *told, undo),
@@ -165,8 +166,7 @@ impl Model {
         }
     }
 
-    /// Takes back what is in `undo`.
-    pub(super) fn take_back(&mut self, undo: &mut Vec<Undo>) {
+    fn take_back(&mut self, undo: &mut Vec<Undo>) {
         while let Some(change) = undo.pop() {
             match change {
                 Undo::Node(item, node) => drop(self.swap(item, node.map(|node| node.0))),
@@ -175,7 +175,9 @@ impl Model {
             }
         }
     }
+}
 
+impl Model {
     fn swap(&mut self, item: ItemId, node: Option<Node>) -> Option<Node> {
         let old = match node {
             Some(node) => {

@@ -1,30 +1,56 @@
-//! The search for an order: Wing and Gong's, with Lowe's memory of where it has been.
+//! Looks for an order that explains what clients were answered: Wing and Gong's search, with Lowe's
+//! memory of where it has been.
 //!
 //! An operation took effect at one moment between its call and its answer. So among those not yet
 //! placed, the next one is any that was called before the first answer of them all. The search
 //! tries these, the first answered first, and goes back where none fits. The same operations placed
 //! with the same state come to the same end, so each such pair is visited once. An operation
 //! that was never answered may come at any time after its call, or never.
+//!
+//! Never here: anything of the product, a clock, a task.
 
 use std::collections::BTreeSet;
 
-use super::model::{Model, Step, Undo};
-use crate::client::content::mix;
-use crate::history::NEVER;
+/// When an operation ended that was never answered.
+pub const NEVER: u64 = u64::MAX;
+
+/// What does one step after the other, and so tells which answers are right.
+pub trait Model: Default {
+    /// What was done, and what was answered.
+    type Step;
+    /// How to take a change back.
+    type Undo;
+
+    /// Does a step if its answer is right; else nothing. `undo` gets what takes it back.
+    fn take(&mut self, step: &Self::Step, undo: &mut Vec<Self::Undo>) -> bool;
+
+    /// Takes back what is in `undo`.
+    fn take_back(&mut self, undo: &mut Vec<Self::Undo>);
+
+    /// Tells states apart.
+    fn hash(&self) -> u64;
+}
+
+/// Spreads the bits of a number (the finalizer of SplitMix64).
+pub const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
 
 /// An operation, as far as order goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Event {
+pub struct Event<S> {
     /// The operation's number, for people.
-    pub(super) number: u32,
-    pub(super) began: u64,
+    pub number: u32,
+    pub began: u64,
     /// [`NEVER`]: it need not have happened.
-    pub(super) ended: u64,
-    pub(super) step: Step,
+    pub ended: u64,
+    pub step: S,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub enum Verdict {
     InOrder,
     /// After the longest order found, none of these could come next.
     OutOfOrder {
@@ -36,18 +62,18 @@ pub(super) enum Verdict {
 }
 
 /// A choice made, and what else there was to choose.
-struct Frame {
+struct Frame<U> {
     choices: Vec<usize>,
     /// The next to try.
     next: usize,
     /// What is placed, and how to take it back.
     placed: Option<usize>,
-    undo: Vec<Undo>,
+    undo: Vec<U>,
 }
 
-struct Search<'a> {
-    events: &'a [Event],
-    model: Model,
+struct Search<'a, M: Model> {
+    events: &'a [Event<M::Step>],
+    model: M,
     /// The events not yet placed, by when they began: each one's neighbours; the last index is
     /// both ends.
     after: Vec<usize>,
@@ -62,11 +88,11 @@ struct Search<'a> {
 }
 
 /// Looks for an order of `events`, which are sorted by when they began, in at most `steps` tries.
-pub(super) fn search(events: &[Event], steps: u64) -> Verdict {
+pub fn search<M: Model>(events: &[Event<M::Step>], steps: u64) -> Verdict {
     let end = events.len();
     let mut search = Search {
         events,
-        model: Model::default(),
+        model: M::default(),
         after: (1..=end).chain([0]).collect(),
         before: std::iter::once(end).chain(0..end).collect(),
         left: events.iter().filter(|event| event.ended != NEVER).count(),
@@ -78,7 +104,7 @@ pub(super) fn search(events: &[Event], steps: u64) -> Verdict {
     search.run(steps)
 }
 
-impl Search<'_> {
+impl<M: Model> Search<'_, M> {
     fn run(&mut self, steps: u64) -> Verdict {
         let mut frames = vec![self.frame()];
         let mut left = steps;
@@ -114,7 +140,7 @@ impl Search<'_> {
     }
 
     /// What may come next.
-    fn frame(&mut self) -> Frame {
+    fn frame(&mut self) -> Frame<M::Undo> {
         let end = self.events.len();
         let (mut choices, mut first_answer) = (Vec::new(), NEVER);
         let mut at = self.after[end];
