@@ -3,7 +3,6 @@
 mod damage;
 mod leases;
 mod power;
-mod session;
 
 use crate::options::{Damages, Members, Options, Rates, Seed};
 use crate::run::{Found, Run};
@@ -38,11 +37,6 @@ pub(crate) const ALL: &[Story] = &[
         name: "leases-of-a-removed-node",
         title: "three nodes, of which one is removed while it writes: bytes that nobody names go",
         make: leases::of_a_node_that_is_removed,
-    },
-    Story {
-        name: "chunks-that-others-bring",
-        title: "one node, to which many bring the same chunks: every upload comes to its end",
-        make: session::of_chunks_that_others_bring_too,
     },
 ];
 
