@@ -48,7 +48,7 @@ pub(crate) struct Progress {
     pub(crate) done_bytes: u64,
     pub(crate) cycles: u64,
     /// Since this cycle began, up to `seen`.
-    elapsed: Duration,
+    pub(crate) elapsed: Duration,
     seen: Instant,
 }
 

@@ -1,6 +1,7 @@
 //! The store: all drives of this node, and the way to those of others, under one handle.
 
 pub(crate) mod care;
+pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod fresh;
 pub(crate) mod layout;
@@ -11,6 +12,7 @@ mod losses;
 mod mend;
 pub(crate) mod read;
 mod reclaim;
+pub(crate) mod recode;
 mod repair;
 pub(crate) mod stats;
 pub(crate) mod told;
