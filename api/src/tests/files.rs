@@ -153,6 +153,29 @@ fn a_file_goes_up_in_pieces_of_one_size_in_any_order() {
 }
 
 #[test]
+fn a_client_may_change_its_mind_about_a_piece_as_often_as_it_likes() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let bytes = noise(65_536, 3);
+        let body = json!({
+            "share_id": desk.share, "file_name": "a.bin", "file_size": 65_536,
+            "chunk_size": 65_536, "checksum_sha256": sha256(&bytes).to_string(),
+        });
+        let opened = desk.post("/uploads", body).await.expect(201).json();
+        let session = text(&opened["session_id"]);
+        for seed in 1..=3 {
+            desk.chunk(&session, "0", &noise(65_536, seed)).await.expect(200);
+            // What the one before it was written under is spent from here on.
+            let reap = Command::Upkeep(Upkeep::Reap { before: u64::MAX, limit: 100 });
+            let _: u32 = desk.fixture.state.ops.agree_as_node(reap).await.expect("nodes may");
+        }
+        let made = desk.complete(&session).await.expect(200).json();
+        let content = format!("/files/{}/content", text(&made["id"]));
+        assert_eq!(desk.get(&content).await.expect(200).body, bytes);
+    });
+}
+
+#[test]
 fn what_the_share_holds_already_is_not_sent_again() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
