@@ -108,6 +108,20 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
+/// What tells a folder from another one that comes to be at the same path: its file system and its
+/// inode. Nothing where the machine has no such numbers.
+#[cfg(unix)]
+pub(crate) fn identity(folder: &Path) -> io::Result<Option<String>> {
+    let Some(Kind::Folder { inode }) = look(folder)? else { return Ok(None) };
+    let file_system = rustix::fs::statvfs(folder)?.f_fsid;
+    Ok(Some(format!("{file_system:x}.{inode}")))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn identity(_folder: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
 /// A file that is read here and there.
 pub(crate) struct Reader(File);
 

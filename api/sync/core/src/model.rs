@@ -388,6 +388,7 @@ pub(crate) fn options() -> Options {
         policy: NamePolicy::Any,
         folds_case: false,
         mark: " (conflict)".to_owned(),
+        other_folder: false,
         accept_deletions: true,
     }
 }
