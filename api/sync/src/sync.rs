@@ -143,6 +143,7 @@ async fn look(
         remote: keep(remote, in_step),
         base: keep(base, in_step),
         left_there,
+        left_here: scan.unnamed.clone(),
     };
     Ok(Round { scan, trees, known: Known::default() })
 }

@@ -176,6 +176,7 @@ impl Model {
             remote: self.there.iter().filter(|(path, _)| is_shown(path)).map(remote).collect(),
             base: self.base.clone(),
             left_there: self.left_there.clone(),
+            left_here: BTreeSet::new(),
         }
     }
 

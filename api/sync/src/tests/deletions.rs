@@ -120,3 +120,25 @@ async fn another_folder_in_the_place_of_ours_deletes_nothing_until_that_is_meant
     ann.sync().await;
     assert_eq!(server(&shared).files().len(), 2);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_renamed_to_something_that_is_not_utf_8_is_not_deleted_there() {
+    use std::os::unix::ffi::OsStrExt;
+    let (address, shared) = fake::serve().await;
+    let ann = Person::new(&address);
+    ann.write("name", b"x");
+    ann.write("d/y", b"y");
+    ann.write("z", b"z");
+    ann.sync().await;
+    let odd = |byte: u8| ann.path("").join(std::ffi::OsStr::from_bytes(&[b'n', byte]));
+    fs::rename(ann.path("name"), odd(0xFF)).expect("renamed");
+    fs::rename(ann.path("d"), odd(0xFE)).expect("renamed");
+    let (_, outcome) = ann.sync_with(|_| ()).await;
+    assert_eq!((outcome.left_alone.len(), outcome.problems.len()), (2, 0));
+    assert_eq!(server(&shared).files().len(), 3);
+    fs::rename(odd(0xFF), ann.path("name again")).expect("renamed");
+    fs::rename(odd(0xFE), ann.path("d")).expect("renamed");
+    ann.sync().await;
+    alike(&ann, &shared);
+}
