@@ -289,6 +289,26 @@ pub(crate) fn shift(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Makes the names in a folder durable, as far as its file system can.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // It went since, with all names in it; or there is no such thing as a folder's sync.
+        Err(error) if is_absence(&error) => Ok(()),
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Removes a file that still is what was seen. Whether it was.
 #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn remove_seen(path: &Path, seen: Stamp) -> io::Result<bool> {
