@@ -37,6 +37,9 @@ pub struct ServeSettings {
     pub idle_seconds: u64,
     /// Seconds that may pass between two pieces of a request's body.
     pub body_idle_seconds: u64,
+    /// Seconds that a node of several says that it is not ready, and still takes requests, before
+    /// it stops: as long as who spreads requests over nodes takes to notice.
+    pub leave_seconds: u64,
     /// Seconds that running requests are given when the node stops.
     pub stop_seconds: u64,
     /// Connections at the same time; more wait to be accepted.
@@ -49,6 +52,7 @@ impl Default for ServeSettings {
             head_seconds: 15,
             idle_seconds: 75,
             body_idle_seconds: 30,
+            leave_seconds: 1,
             stop_seconds: 20,
             connections_max: 10_000,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use node_base::{Duration, NodeId};
-use node_world::{Peer, World};
+use node_world::{Instant, Peer, World};
 use raft_meta::TableError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -15,6 +15,7 @@ use crate::propose::{Forwarded, Waiting};
 use crate::read::Asking;
 use crate::server::Incoming;
 use crate::settings::Settings;
+use crate::succession::Successor;
 use crate::types::Types;
 
 /// See the module.
@@ -38,6 +39,10 @@ pub(crate) struct Group {
     pub(crate) readers: mpsc::UnboundedSender<Asking>,
     /// Nodes that were removed, as this node knows: what they say is refused.
     pub(crate) removed: Mutex<BTreeSet<NodeId>>,
+    /// When a leader was last heard of.
+    pub(crate) heard: watch::Sender<Instant>,
+    /// Who is to lead next, once this node hands its leadership on.
+    pub(crate) successor: watch::Sender<Successor>,
     /// What broke outside of openraft.
     pub(crate) broken: watch::Sender<Option<String>>,
 }

@@ -24,9 +24,11 @@ use crate::propose::ProposeError;
 use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
-use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
+use crate::snapshot::Note;
+use crate::succession::Successor;
+use crate::tables::{Engine, Snapshot, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::{Entry, LogId, Types, encode_entry};
-use crate::{members, propose, read};
+use crate::{members, propose, read, succession};
 
 /// What openraft says of it; for the log.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -73,6 +75,9 @@ pub struct Status {
     pub leads: bool,
     pub leader: Option<NodeId>,
     pub term: u64,
+    /// Whom this node's vote in that term is for. Leaders are told apart by both: who had a lesser
+    /// vote in a term may give it to a second one.
+    pub vote_for: NodeId,
     /// The index of the last entry of the log.
     pub last_entry: Option<u64>,
     /// The index of the last entry applied.
@@ -168,12 +173,14 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`], whose variants say whether anything happened.
     pub async fn propose(&self, proposal: &Proposal) -> Result<Outcome, ProposeError> {
-        let outcome = self.propose_bytes(Bytes::from(proposal.encode())).await?;
+        let is_keyed = proposal.remember.is_some();
+        let outcome = self.group.propose(Bytes::from(proposal.encode()), is_keyed).await?;
         postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }
 
+    #[cfg(test)]
     pub(crate) async fn propose_bytes(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
-        self.group.propose(proposal).await
+        self.group.propose(proposal, false).await
     }
 
     /// Reads one moment of the tables.
@@ -190,6 +197,15 @@ impl Raft {
         }
         let read = move |tables: &dyn Engine| read(&*tables.snapshot()?);
         Ok(self.group.machine.on_tables(read).await?)
+    }
+
+    /// The tables as this node has them, with how far they are.
+    pub(crate) async fn tables_now(&self) -> Result<(Note, Box<dyn Snapshot>), TableError> {
+        self.group.machine.moment().await
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.group.world.clone()
     }
 
     /// The number of the last command this node has applied. Commands are counted from one in the
@@ -218,7 +234,8 @@ impl Raft {
             is_member: members.iter().any(|member| member.node == self.group.node),
             leads: metrics.state == ServerState::Leader,
             leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
+            term: metrics.vote.leader_id.term,
+            vote_for: NodeId(metrics.vote.leader_id.node_id),
             last_entry: metrics.last_log_index,
             applied_entry: progress.entry,
             applied: progress.command,
@@ -279,6 +296,12 @@ impl Raft {
                 why = core => Dead(why),
             }
         }
+    }
+
+    /// Has another node lead where this one does, so that what waits goes on there at once. To be
+    /// called before a node stops; it follows or takes no part from then on.
+    pub async fn hand_over(&self) {
+        self.group.hand_over().await;
     }
 
     /// Leaves the agreement in good order: what was applied is durable, and the next start quick.
@@ -351,6 +374,8 @@ async fn start(
         room: Arc::new(Semaphore::new(ROOM_KIB)),
         readers,
         removed: Mutex::default(),
+        heard: watch::channel(world.now()).0,
+        successor: watch::channel(Successor::default()).0,
         broken,
     });
     let weak = Arc::downgrade(&group);
@@ -360,13 +385,14 @@ async fn start(
         world.spawn(propose::run(weak.clone(), proposed)),
         world.spawn(read::run(weak.clone(), asked)),
         world.spawn(members::run(weak.clone())),
+        world.spawn(succession::run(weak.clone())),
         world.spawn(keep(world.clone(), weak)),
     ];
     elect_the_only_voter(&group).await;
     Ok(Raft { group, tasks, closed })
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     world: &World,
     folder: &Path,
     settings: &Settings,

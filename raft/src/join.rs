@@ -254,7 +254,7 @@ impl Group {
     pub(crate) async fn agree(&self, command: Command) -> Result<Outcome, ProposeError> {
         let (at, seed) = (self.world.wall(), self.world.id_seed());
         let proposal = Proposal::of_node(self.node, at, seed, command);
-        let outcome = self.propose(Bytes::from(proposal.encode())).await?;
+        let outcome = self.propose(Bytes::from(proposal.encode()), false).await?;
         postcard::from_bytes(&outcome).map_err(|_| ProposeError::uncertain())
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
-use node_base::Duration;
 use node_base::limits::COMMAND_MAX;
+use node_base::{Duration, NodeId};
 use node_world::{Class, Instant, NetError, Peer};
 use openraft::error::{ClientWriteError, Fatal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -40,6 +40,8 @@ impl ProposeError {
 
 /// When to try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a leader that is none any more may still answer.
+const GRACE: Duration = Duration::from_millis(100);
 /// How many batches are under way: one being synced, the other being applied.
 const BATCHES_MAX: usize = 2;
 
@@ -71,15 +73,24 @@ impl From<Result<Bytes, Unanswered>> for ControlReply {
 }
 
 impl Group {
-    /// Has an encoded proposal agreed and applied, wherever the leader is.
-    pub(crate) async fn propose(&self, proposal: Bytes) -> Result<Bytes, ProposeError> {
+    /// Has an encoded proposal agreed and applied, wherever the leader is. One that is keyed has the
+    /// outcome of its first time the second time, so it is repeated where that is not known.
+    pub(crate) async fn propose(
+        &self,
+        proposal: Bytes,
+        is_keyed: bool,
+    ) -> Result<Bytes, ProposeError> {
         let (size, max) = (proposal.len(), COMMAND_MAX);
         if size > max {
             return Err(ProposeError::TooLarge { size, max });
         }
         let until = self.world.now().after(self.settings.patience());
+        let mut may_have_happened = false;
         loop {
             let left = until.since(self.world.now());
+            if left.is_zero() && may_have_happened {
+                return Err(ProposeError::uncertain());
+            }
             if left.is_zero() {
                 return Err(ProposeError::Unavailable { retry_after: RETRY_AFTER });
             }
@@ -94,7 +105,12 @@ impl Group {
             match answered {
                 Ok(outcome) => return Ok(outcome),
                 Err(Unanswered::NotLeader) => self.pause().await,
-                Err(Unanswered::Uncertain) => {
+                Err(Unanswered::Uncertain) if is_keyed => {
+                    may_have_happened = true;
+                    self.pause().await;
+                }
+                Err(Unanswered::Uncertain) => return Err(ProposeError::uncertain()),
+                Err(Unanswered::Stopped(_)) if may_have_happened => {
                     return Err(ProposeError::uncertain());
                 }
                 Err(Unanswered::Stopped(why)) => return Err(ProposeError::Stopped(why)),
@@ -104,7 +120,7 @@ impl Group {
 
     /// Proposes as the leader.
     pub(crate) async fn propose_here(&self, proposal: Bytes) -> Result<Bytes, Unanswered> {
-        if proposal.len() > COMMAND_MAX {
+        if proposal.len() > COMMAND_MAX || self.is_handing_over() {
             return Err(Unanswered::NotLeader);
         }
         let stopped = || Unanswered::Stopped("it is stopping".to_owned());
@@ -151,6 +167,17 @@ impl Group {
         reply.ok().flatten().unwrap_or(ControlReply::Uncertain)
     }
 
+    /// Ready when another node leads for a while: what a former leader does not answer by then is
+    /// not worth the wait, because whoever asked can ask the new one.
+    async fn deposed(&self, leader: NodeId) {
+        let mut metrics = self.raft.metrics();
+        let other = |now: &Option<u64>| now.is_some_and(|now| now != leader.0);
+        if metrics.wait_for(|now| other(&now.current_leader)).await.is_err() {
+            return;
+        }
+        self.world.sleep(GRACE).await;
+    }
+
     async fn forward(
         &self,
         leader: Peer,
@@ -161,7 +188,14 @@ impl Group {
         let message = self.world.random();
         let ask = Control::Propose { term, message, proposal: Raw(proposal) };
         let request = pack(*self.cluster.borrow(), &ask);
-        match self.world.net().call(leader, Class::Control, request, limit).await {
+        let node = leader.node;
+        let call = self.world.net().call(leader, Class::Control, request, limit);
+        let answered = tokio::select! {
+            biased;
+            answered = call => answered,
+            () = self.deposed(node) => Err(NetError::Elapsed),
+        };
+        match answered {
             Ok(reply) => match unpack_reply(&reply) {
                 Ok(ControlReply::Outcome(outcome)) => Ok(Bytes::from(outcome)),
                 Ok(ControlReply::NotLeader) => Err(Unanswered::NotLeader),
@@ -176,7 +210,7 @@ impl Group {
                 Err(Unanswered::Stopped(REMOVED.to_owned()))
             }
             // A node refuses a message before it does anything about it.
-            Err(NetError::Refused(_)) => Err(Unanswered::NotLeader),
+            Err(NetError::Refused(_) | NetError::Unreachable(_)) => Err(Unanswered::NotLeader),
             Err(_) => Err(Unanswered::Uncertain),
         }
     }

@@ -89,6 +89,10 @@ impl Group {
 
     /// Up to where must be applied what a read shows that begins now, as the leader knows.
     pub(crate) async fn read_index_here(&self) -> Result<Option<u64>, NoLeader> {
+        if self.is_handing_over() {
+            // The question would keep the others from electing another.
+            return Err(NoLeader);
+        }
         let (index, _) = self.raft.get_read_log_id().await.map_err(|_| NoLeader)?;
         Ok(index.map(|id| id.index))
     }

@@ -60,6 +60,7 @@ impl Group {
         }
         match message {
             Consensus::Append { vote, previous, committed, entries } => {
+                self.heard.send_replace(self.world.now());
                 let entries = entries
                     .iter()
                     .map(|raw| decode_entry(request.slice_ref(raw.0)))
@@ -175,6 +176,7 @@ impl Group {
                 Ok(index) => ControlReply::ReadIndex(index),
                 Err(_) => ControlReply::NotLeader,
             },
+            Control::Watch => self.watched(from).await,
             Control::Probe => ControlReply::Applied(self.machine.progress().borrow().entry),
             Control::Join { .. } => return Err(refuse("the node is of a cluster already")),
         })

@@ -29,7 +29,9 @@ pub struct Settings {
     /// How often a leader shows that it is there, in milliseconds; also how long one message of
     /// entries may take.
     pub heartbeat_ms: u64,
-    /// A node that heard of no leader for between these, in milliseconds, asks to be elected.
+    /// A node that heard of no leader for between these, in milliseconds, asks to be elected. For
+    /// the longer time after it heard of one it lets nobody else be elected; where a leader's
+    /// process has ended, and its machine says so, the next one is elected right after that.
     pub election_min_ms: u64,
     pub election_max_ms: u64,
     /// How long a proposal or a read waits for a leader, and for its turn, in milliseconds.
@@ -61,9 +63,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            heartbeat_ms: 250,
-            election_min_ms: 1_000,
-            election_max_ms: 2_000,
+            heartbeat_ms: 200,
+            election_min_ms: 400,
+            election_max_ms: 600,
             patience_ms: 5_000,
             probe_ms: 1_000,
             out_after_ms: 10 * 60 * 1_000,

@@ -119,6 +119,8 @@ pub(crate) enum Control<'a> {
     },
     /// How far are you?
     Probe,
+    /// Answered when the leader stops to lead; until then the connection tells that it is there.
+    Watch,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -145,6 +147,8 @@ pub(crate) enum ControlReply {
     Applied(Option<u64>),
     /// The sender was removed from the cluster.
     Removed,
+    /// The leader stops: the sender should lead now.
+    TakeOver,
 }
 
 /// A whole message.

@@ -6,7 +6,10 @@
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
+mod backup;
+mod check;
 mod cluster;
+mod deployment;
 mod kills;
 mod specification;
 mod starts;

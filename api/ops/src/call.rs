@@ -1,6 +1,7 @@
 //! A call: who asks, how it is to be remembered, and the two ways to have it done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunkstore::Store;
 use node_base::{NodeId, Sha256, TenantId};
@@ -61,6 +62,7 @@ pub struct OpsParts {
 /// The operations of a node.
 struct Inner {
     parts: OpsParts,
+    leaving: AtomicBool,
     stopping: watch::Sender<bool>,
     transfers: Transfers,
 }
@@ -127,7 +129,18 @@ answers!(
 impl Ops {
     pub fn new(parts: OpsParts) -> Self {
         let stopping = watch::Sender::new(false);
-        Self(Arc::new(Inner { parts, stopping, transfers: Transfers::default() }))
+        let leaving = AtomicBool::new(false);
+        Self(Arc::new(Inner { parts, leaving, stopping, transfers: Transfers::default() }))
+    }
+
+    /// Has this node say that it is not ready, while it still answers: it stops soon.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the node stops soon.
+    pub fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     /// Lets go of everybody who waits for changes: the node is about to stop.
@@ -261,9 +274,8 @@ impl From<ProposeError> for OpError {
         match error {
             ProposeError::Unavailable { retry_after } => Self::Unavailable { retry_after },
             ProposeError::Uncertain { .. } => Self::Unknown,
-            error @ (ProposeError::TooLarge { .. } | ProposeError::Stopped(_)) => {
-                Self::Failed(Box::new(error))
-            }
+            ProposeError::TooLarge { max, .. } => Self::TooLarge { max },
+            error @ ProposeError::Stopped(_) => Self::Failed(Box::new(error)),
         }
     }
 }

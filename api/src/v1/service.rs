@@ -52,7 +52,7 @@ async fn get_health(State(state): State<ApiState>) -> Json<Health> {
 #[utoipa::path(get, path = "/ready", tag = "service", security(()),
     responses(
         (status = 200, description = "It can.", body = Ready),
-        (status = 503, description = "A part cannot.", body = Ready)))]
+        (status = 503, description = "A part cannot, or the node stops.", body = Ready)))]
 async fn get_ready(State(state): State<ApiState>) -> Response {
     let agrees = state.world.within(CHECK_LIMIT, state.ops.look_now(|_| Ok(()))).await;
     let signs_in = state.world.within(CHECK_LIMIT, identity(&state)).await;
@@ -64,7 +64,8 @@ async fn get_ready(State(state): State<ApiState>) -> Response {
         identity: status(signs_in == Ok(true)),
     };
     let all = [checks.raft, checks.storage, checks.identity];
-    if all.into_iter().all(|check| check == CheckStatus::Ok) {
+    let works = all.into_iter().all(|check| check == CheckStatus::Ok);
+    if works && !state.ops.is_leaving() {
         Json(Ready { status: ReadyStatus::Ready, checks }).into_response()
     } else {
         let unready = Json(Ready { status: ReadyStatus::Unready, checks });

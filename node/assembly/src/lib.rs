@@ -6,6 +6,8 @@
 //!
 //! Never here: the real outside, and rules about files.
 
+pub mod backup;
+pub mod check;
 mod first;
 mod map;
 mod settings;
@@ -34,7 +36,7 @@ pub use api::serve::{ServeSettings, serve};
 pub use api_ops::Ops;
 pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
-pub use raft::JoinError;
+pub use raft::{CheckError, FolderError, JoinError};
 pub use settings::{ChunkSettings, JoinSettings, Settings};
 
 /// Why a node does not start.
@@ -47,6 +49,11 @@ pub enum StartError {
         path.display()
     )]
     NotOurs { path: PathBuf },
+    #[error(
+        "{} was being filled from a backup; restore that again, or empty the folder",
+        path.display()
+    )]
+    HalfRestored { path: PathBuf },
     #[error("the data directory {} cannot be used", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -88,6 +95,8 @@ pub struct Node {
     care: Task<()>,
     map: Map,
     state: ApiState,
+    /// How long it says that it is not ready before it stops.
+    notice: Duration,
     /// How to sign in for the first time; only at the node's very first start.
     pub first_sign_in: Option<FirstSignIn>,
 }
@@ -207,7 +216,8 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { world, raft, ops, background, care, map, state, first_sign_in })
+        let notice = Duration::from_secs(settings.http.leave_seconds);
+        Ok(Self { world, raft, ops, background, care, map, state, notice, first_sign_in })
     }
 
     /// The public HTTP surface.
@@ -233,6 +243,17 @@ impl Node {
     /// Ready when the node has failed for good: the process should end then.
     pub fn dead(&self) -> impl Future<Output = Dead> + Send + use<> {
         self.raft.dead()
+    }
+
+    /// Gets ready to stop, while it still serves: it says that it is not ready, for as long as whoever
+    /// asks that needs to notice, and has another node lead where it does.
+    pub async fn leave(&self) {
+        self.ops.leave();
+        let is_alone = self.raft.status().members.len() < 2;
+        if !is_alone {
+            let notice = self.world.sleep(self.notice);
+            tokio::join!(self.raft.hand_over(), notice);
+        }
     }
 
     /// Stops in good order: what was applied is durable, and the next start quick. Requests should
@@ -274,6 +295,9 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
         })
         .await
         .map_err(|source| StartError::Folder { path: folder.to_owned(), source })?;
+    if entries.iter().any(|entry| entry.name == backup::NOTE) {
+        return Err(StartError::HalfRestored { path: folder.to_owned() });
+    }
     let ours = |name: &str| ["raft", "chunks"].contains(&name);
     if entries.is_empty() || entries.iter().any(|entry| ours(&entry.name)) {
         return Ok(());

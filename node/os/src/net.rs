@@ -102,6 +102,11 @@ pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
     tokio::time::timeout(limit, future).await.ok()
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is what World's net is made of")]
+pub(crate) async fn pause(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
 pub(crate) fn check_size(message: &Bytes) -> Result<(), NetError> {
     let (size, max) = (message.len(), MESSAGE_MAX);
     if size > max { Err(NetError::TooLarge { size, max }) } else { Ok(()) }

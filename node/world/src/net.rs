@@ -59,8 +59,12 @@ impl Peer {
 pub enum NetError {
     #[error("no reply within the time for it")]
     Elapsed,
+    /// Nothing was handled.
     #[error("the node cannot be reached: {0}")]
     Unreachable(String),
+    /// Whether it was handled is not known.
+    #[error("the connection broke before the reply: {0}")]
+    Broken(String),
     #[error("a message of {size} bytes is over the limit of {max}")]
     TooLarge { size: usize, max: usize },
     #[error("the node refused the message: {0}")]

@@ -88,7 +88,7 @@ impl Cluster {
     }
 
     /// Founds a cluster of one that has agreed on 100 keys, and has two more join.
-    async fn found(sim: Sim) -> Self {
+    pub(super) async fn found(sim: Sim) -> Self {
         let mut cluster = Self::of_one(sim).await;
         let (world, first) = cluster.nodes[0].clone();
         on(&world, async move {

@@ -3,6 +3,7 @@
 mod cluster;
 mod join;
 mod single;
+mod succession;
 mod suite;
 
 use std::ops::ControlFlow;

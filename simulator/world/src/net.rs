@@ -152,6 +152,8 @@ struct Message {
     class: Class,
     request: Bytes,
     limit: Duration,
+    /// Whether the network makes no other copy of it, which may be handled.
+    is_only: bool,
     answers: mpsc::UnboundedSender<Answer>,
 }
 
@@ -162,6 +164,9 @@ impl Message {
             return;
         }
         let Some(receiver) = self.flight.shared.outside(self.flight.to) else {
+            if !self.is_only {
+                return;
+            }
             let refused = NetError::Unreachable("connection refused".to_owned());
             return self.answer(Err(refused)).await;
         };
@@ -254,13 +259,16 @@ impl Outside {
             class.name(),
             Digest(&request)
         ));
-        for span in flight.copies(true) {
+        let copies = flight.copies(true);
+        let is_only = copies.len() == 1;
+        for span in copies {
             let message = Message {
                 flight: flight.clone(),
                 meant: to.node,
                 class,
                 request: request.clone(),
                 limit,
+                is_only,
                 answers: answers.clone(),
             };
             self.shared.fly(message.travel(span));

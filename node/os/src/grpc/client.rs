@@ -14,12 +14,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::codec::Plain;
-use super::secure::{dial, refusal};
+use super::secure::{dial, is_unconnected, refusal};
 use super::{AT, CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_MAX, SERVICE, SIZE, STREAM_WINDOW, TO};
 use crate::cause::chain;
 use crate::net::{Shared, now};
-
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Whom a connection leads to. Node 0 may be another at each address.
 type Whom = (NodeId, String, Class);
@@ -81,7 +79,6 @@ fn connect(shared: &Arc<Shared>, to: &Peer) -> Result<Channel, NetError> {
     let (shared, to) = (Arc::clone(shared), to.clone());
     let connector = tower::service_fn(move |_: http::Uri| dial(Arc::clone(&shared), to.clone()));
     Ok(endpoint
-        .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_MAX)
         .keep_alive_while_idle(true)
@@ -103,6 +100,9 @@ fn failure(status: &Status) -> NetError {
             NetError::TooLarge { size: size.unwrap_or(MESSAGE_MAX + 1), max: MESSAGE_MAX }
         }
         Code::DeadlineExceeded | Code::Cancelled => NetError::Elapsed,
-        _ => refusal(status).unwrap_or_else(|| NetError::Unreachable(chain(status))),
+        _ => refusal(status).unwrap_or_else(|| {
+            let why = chain(status);
+            if is_unconnected(status) { NetError::Unreachable(why) } else { NetError::Broken(why) }
+        }),
     }
 }

@@ -22,6 +22,8 @@ use crate::tls::{Refused, no_name, node_of, reason};
 
 /// How long the other end may take to say who it is.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// How long a node may take to be reached.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,18 @@ pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<NetError> {
     None
 }
 
+/// Whether an error of a call is that there was no connection to send it on.
+pub(super) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<DialError>().is_some() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Connects to a node and makes sure that it is the one.
 pub(super) async fn dial(
     shared: Arc<Shared>,
@@ -75,9 +89,12 @@ pub(super) async fn dial(
         }
         None => return Err(DialError::NotCertified),
     };
-    let stream = TcpStream::connect(&to.address).await.map_err(DialError::Connect)?;
+    let connecting = within(CONNECT_MAX, TcpStream::connect(&to.address)).await;
+    let stream = connecting.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+    let stream = stream.map_err(DialError::Connect)?;
     stream.set_nodelay(true).map_err(DialError::Connect)?;
-    match TlsConnector::from(config).connect(name, stream).await {
+    let proving = within(HANDSHAKE_MAX, TlsConnector::from(config).connect(name, stream)).await;
+    match proving.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => Ok(TokioIo::new(stream)),
         Err(error) => match tls_reason(&error).map(reason) {
             // Certificates are noted by who looks at them.

@@ -168,6 +168,6 @@ fn status(error: NetError) -> Status {
         }
         NetError::Removed => Status::permission_denied("the node was removed from the cluster"),
         NetError::Elapsed => Status::deadline_exceeded("no reply within the time for it"),
-        NetError::Unreachable(why) => Status::unavailable(why),
+        NetError::Unreachable(why) | NetError::Broken(why) => Status::unavailable(why),
     }
 }

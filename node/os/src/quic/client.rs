@@ -1,8 +1,9 @@
 //! Sending: a connection per peer and class, kept for as long as it answers.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,11 +11,12 @@ use bytes::Bytes;
 use node_base::{Duration, NodeId};
 use node_world::{Class, NetError, Peer, Refusal};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
+use tokio::net::TcpStream;
 
 use super::frame::{FrameError, Request, read_reply};
 use super::{ENDING, REFUSED, settings};
 use crate::cause::chain;
-use crate::net::{Shared, now, within};
+use crate::net::{Shared, now, pause, within};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long a connection is used: the next one shows the certificates as they are then.
@@ -23,6 +25,11 @@ const AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// A connection on which nothing comes back for this long, while something is waited for, is given
 /// up: below what any message about shards may take.
 const SILENT_MAX: Duration = Duration::from_secs(2);
+/// A message without a reply for this long casts doubt on its peer. A process that has ended says
+/// nothing over UDP, but its machine refuses connections over TCP, at the same port.
+const DOUBT_AFTER: Duration = Duration::from_millis(200);
+/// How long the answer to that may take: a machine that is away gives none.
+const DOUBT_MAX: Duration = Duration::from_secs(1);
 
 #[expect(clippy::disallowed_methods, reason = "this is what World's net is made of")]
 fn clock() -> Instant {
@@ -38,6 +45,8 @@ struct Way {
     address: String,
     /// Whoever holds it makes the connection for all that wait.
     open: tokio::sync::Mutex<Option<Open>>,
+    /// Whether somebody finds out if the peer's process is there: one is enough.
+    in_doubt: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -94,7 +103,7 @@ impl Ways {
             Some(way) if way.address == to.address => Arc::clone(way),
             _ => {
                 let (address, open) = (to.address.clone(), tokio::sync::Mutex::new(None));
-                let way = Arc::new(Way { address, open });
+                let way = Arc::new(Way { address, open, in_doubt: AtomicBool::new(false) });
                 ways.insert((to.node, class), Arc::clone(&way));
                 way
             }
@@ -113,11 +122,12 @@ impl Ways {
         let way = self.way(&to, class);
         let head = Request { class, to: to.node, at: now(), limit, len: request.len() };
         let mut open = way.get(shared, endpoint, &to, class).await?;
-        let first = exchange(&open, head, request.clone()).await;
+        let first = way.exchange(&open, head, request.clone()).await;
         // It broke before, and nobody had noticed: what was sent on it was not handled.
         if matches!(&first, Err(Broken { sent: false, .. })) {
             open = way.get(shared, endpoint, &to, class).await?;
-            return exchange(&open, head, request).await.unwrap_or_else(|broken| Err(broken.why));
+            let second = way.exchange(&open, head, request).await;
+            return second.unwrap_or_else(|broken| Err(broken.why));
         }
         first.unwrap_or_else(|broken| Err(broken.why))
     }
@@ -141,7 +151,11 @@ async fn exchange(
     let waiting = Waiting::begin(open);
     let broken = |error: FrameError| {
         let lost = open.connection.close_reason();
-        let why = lost.map_or_else(|| NetError::Unreachable(chain(&error)), |why| failure(&why));
+        let why = lost.map_or_else(|| NetError::Broken(chain(&error)), |why| failure(&why));
+        let why = match why {
+            NetError::Unreachable(why) => NetError::Broken(why),
+            why => why,
+        };
         Broken { sent: true, why }
     };
     let write = send.write_all_chunks(&mut [head.encode(), request]).await;
@@ -157,6 +171,42 @@ async fn exchange(
 }
 
 impl Way {
+    /// Sends a message and waits for its reply, while the peer's process is there.
+    async fn exchange(
+        &self,
+        open: &Open,
+        head: Request,
+        request: Bytes,
+    ) -> Result<Result<Bytes, NetError>, Broken> {
+        tokio::select! {
+            biased;
+            reply = exchange(open, head, request) => reply,
+            () = self.has_ended() => {
+                // All others that wait on it hear it too.
+                open.connection.close(ENDING, b"no process");
+                Err(Broken { sent: true, why: NetError::Broken(NO_PROCESS.to_owned()) })
+            }
+        }
+    }
+
+    /// Ready once the peer's machine says that its process has ended.
+    async fn has_ended(&self) {
+        let mut doubt_after = DOUBT_AFTER;
+        loop {
+            pause(doubt_after).await;
+            doubt_after = (doubt_after * 2).min(DOUBT_MAX);
+            if self.in_doubt.swap(true, Ordering::Relaxed) {
+                continue;
+            }
+            let free = Free(&self.in_doubt);
+            let refuses = refuses(&self.address).await;
+            drop(free);
+            if refuses {
+                return;
+            }
+        }
+    }
+
     async fn get(
         &self,
         shared: &Shared,
@@ -168,14 +218,43 @@ impl Way {
         if let Some(open) = slot.as_ref().filter(|open| open.is_good()) {
             return Ok(open.clone());
         }
-        let made = within(CONNECT_MAX, connect(shared, endpoint, to, class)).await;
-        let connection = made.unwrap_or_else(|| {
+        let made = async {
+            let connecting = connect(shared, endpoint, to, class);
+            let nobody = async {
+                if !refuses(&to.address).await {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                made = connecting => made,
+                () = nobody => Err(NetError::Unreachable(NO_PROCESS.to_owned())),
+            }
+        };
+        let connection = within(CONNECT_MAX, made).await.unwrap_or_else(|| {
             Err(NetError::Unreachable(format!("nothing answers at {} over UDP", to.address)))
         })?;
         let open = Open { connection, made: clock(), replies: Arc::default() };
         *slot = Some(open.clone());
         Ok(open)
     }
+}
+
+const NO_PROCESS: &str = "no process listens there";
+
+/// Lets the next one find out.
+struct Free<'a>(&'a AtomicBool);
+
+impl Drop for Free<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Whether a machine says that nobody listens there.
+async fn refuses(address: &str) -> bool {
+    let connected = within(DOUBT_MAX, TcpStream::connect(address)).await;
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    connected.and_then(Result::err).is_some_and(refused)
 }
 
 async fn connect(

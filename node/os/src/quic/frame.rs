@@ -122,7 +122,7 @@ pub(super) async fn write_reply(
     let (kind, size, body) = match reply {
         Ok(body) => (0, 0, body),
         Err(NetError::Refused(refusal)) => (1, 0, text(refusal.0)),
-        Err(NetError::Unreachable(why)) => (1, 0, text(why)),
+        Err(NetError::Unreachable(why) | NetError::Broken(why)) => (1, 0, text(why)),
         Err(NetError::TooLarge { size, .. }) => (2, size, Bytes::new()),
         Err(NetError::Removed) => (3, 0, Bytes::new()),
         Err(NetError::Elapsed) => (4, 0, Bytes::new()),

@@ -86,10 +86,7 @@ async fn a_silent_connection_is_given_up_for_a_new_one() {
     let waiting = a.world.spawn(ask(LONG));
     assert_eq!(ask(Duration::from_secs(3)).await, Err(NetError::Elapsed));
     let waiting = waiting.await.expect("it runs on");
-    assert!(
-        matches!(waiting, Err(NetError::Unreachable(_))),
-        "the connection is gone: {waiting:?}"
-    );
+    assert!(matches!(waiting, Err(NetError::Broken(_))), "the connection is gone: {waiting:?}");
     gate.add_permits(1);
     assert_eq!(ask(LONG).await, Ok(Bytes::from_static(b"x")));
 }
