@@ -108,6 +108,20 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
+/// What tells a folder from another one that comes to be at the same path: its file system and its
+/// inode. Nothing where the machine has no such numbers.
+#[cfg(unix)]
+pub(crate) fn identity(folder: &Path) -> io::Result<Option<String>> {
+    let Some(Kind::Folder { inode }) = look(folder)? else { return Ok(None) };
+    let file_system = rustix::fs::statvfs(folder)?.f_fsid;
+    Ok(Some(format!("{file_system:x}.{inode}")))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn identity(_folder: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
 /// A file that is read here and there.
 pub(crate) struct Reader(File);
 
@@ -282,6 +296,26 @@ pub(crate) fn shift(from: &Path, to: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     fs::rename(from, to)
+}
+
+/// Makes the names in a folder durable, as far as its file system can.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // It went since, with all names in it; or there is no such thing as a folder's sync.
+        Err(error) if is_absence(&error) => Ok(()),
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Removes a file that still is what was seen. Whether it was.
