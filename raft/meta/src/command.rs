@@ -13,6 +13,7 @@ use node_base::{
 use serde::{Deserialize, Serialize};
 
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
+use crate::table::audit::KeptAnswer;
 use crate::table::cluster::Seat;
 use crate::table::device::Preference;
 use crate::table::identity::{Grant, SigningKey};
@@ -589,6 +590,8 @@ pub enum Upkeep {
     ForgetReaped { up_to: u64 },
     /// A version's checksum, computed from its bytes.
     SetChecksum { tenant: TenantId, file: FileId, number: u32, version: VersionId, sha256: Sha256 },
+    /// What a caller was told of the outcome remembered under this key. The first to be kept stays.
+    KeepAnswer { tenant: TenantId, user: UserId, key: String, answer: KeptAnswer },
 }
 
 /// Who is of the cluster, and on which drives its bytes are. Nodes alone say so.

@@ -26,7 +26,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         | Upkeep::Release { .. }
         | Upkeep::Reap { .. }
         | Upkeep::ForgetReaped { .. }
-        | Upkeep::SetChecksum { .. } => Err(Refusal::WrongCaller.into()),
+        | Upkeep::SetChecksum { .. }
+        | Upkeep::KeepAnswer { .. } => Err(Refusal::WrongCaller.into()),
     }
 }
 
