@@ -25,7 +25,7 @@ pub(crate) const ALL: &[Story] = &[
     },
     Story {
         name: "rot-beside-a-node-down",
-        title: "three nodes, of which one is down while bits turn on another: no small file is lost",
+        title: "three nodes, of which one is down while bits turn on another: small files stay",
         make: damage::beside_a_node_that_is_down,
     },
     Story {
