@@ -11,6 +11,7 @@ mod chaos;
 mod cluster;
 mod failover;
 mod kills;
+mod losses;
 mod specification;
 mod starts;
 mod tour;
