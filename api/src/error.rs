@@ -25,13 +25,15 @@ pub struct ApiError {
     pub more: Box<ErrorInfo>,
     /// The conflict that was raised, to be shown in the words of the caller's tenant.
     pub conflict: Option<(ConflictId, Box<Conflict>)>,
+    /// How long the content is of which a range was asked that it does not have.
+    pub size: Option<u64>,
 }
 
 impl ApiError {
     /// A refusal with one sentence.
     pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
         let more = Box::new(ErrorInfo::new(code, String::new()));
-        Self { code, detail: Detail::Sentence(sentence.into()), more, conflict: None }
+        Self { code, detail: Detail::Sentence(sentence.into()), more, conflict: None, size: None }
     }
 
     /// A value that is not valid, and where it stands.
@@ -46,7 +48,12 @@ impl ApiError {
         let field = FieldError { loc, msg: message.into(), kind: "value_error".to_owned() };
         let more = Box::new(ErrorInfo::new(ErrorCode::Validation, String::new()));
         let detail = Detail::Fields(vec![field]);
-        Self { code: ErrorCode::Validation, detail, more, conflict: None }
+        Self { code: ErrorCode::Validation, detail, more, conflict: None, size: None }
+    }
+
+    /// A range that a content of `size` bytes does not have.
+    pub fn range_not_satisfiable(size: u64, sentence: impl Into<String>) -> Self {
+        Self { size: Some(size), ..Self::new(ErrorCode::RangeNotSatisfiable, sentence) }
     }
 
     /// What anybody is told of what is not there, or not theirs to see.
@@ -65,11 +72,19 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.code.status()).expect("codes have real statuses");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            self.more.retry_after.get_or_insert(1);
+        }
         let mut response = status.into_response();
         if let Some(seconds) = self.more.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(size) = self.size
+            && let Ok(value) = HeaderValue::try_from(format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(header::CONTENT_RANGE, value);
         }
         if self.code == ErrorCode::AuthTokenInvalid {
             let bearer = HeaderValue::from_static("Bearer");
@@ -139,6 +154,10 @@ impl From<OpError> for ApiError {
                 let mut error = Self::new(ErrorCode::Unavailable, sentence);
                 error.more.retry_after = Some(5);
                 error
+            }
+            OpError::TooLarge { max } => {
+                let sentence = format!("More than {max} bytes cannot be agreed on at once.");
+                Self::new(ErrorCode::PayloadTooLarge, sentence)
             }
             OpError::Failed(source) => {
                 tracing::error!(error = &*source, "this node has failed");

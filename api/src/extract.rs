@@ -291,6 +291,16 @@ pub fn not_null<T>(field: &str, patch: Patch<T>) -> Result<Option<T>, ApiError> 
     }
 }
 
+/// What a client calls an entry of a list, to know it again in the answer.
+pub fn client_ref(text: &str) -> Result<(), ApiError> {
+    let max = limits::CLIENT_REF_MAX;
+    if text.len() > max {
+        let message = format!("is longer than {max} bytes");
+        return Err(ApiError::invalid("body", &["client_ref"], message));
+    }
+    Ok(())
+}
+
 /// A device's own id.
 pub fn device(place: &str, text: &str) -> Result<DeviceId, ApiError> {
     id(place, "device_id", text)

@@ -20,6 +20,7 @@ pub mod error;
 pub mod extract;
 #[cfg(test)]
 mod fixture;
+mod form;
 pub mod issuer;
 pub mod layer;
 pub mod metrics;

@@ -22,6 +22,8 @@ use prometheus_client::registry::Registry;
 
 use crate::state::ApiState;
 
+mod standing;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
@@ -169,10 +171,16 @@ pub fn router(state: ApiState) -> Router {
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn metrics(State(state): State<ApiState>) -> Response {
+    let nodes = standing::nodes(&state.ops).await;
+    let wrong = state.ops.coding().await.map(|(_, wrong)| wrong);
     let counted = state.metrics.text().and_then(|mut text| {
         let end = text.trim_end().strip_suffix("# EOF").map_or(text.len(), str::len);
         text.truncate(end);
         cluster(&mut text, &state)?;
+        standing::write(&mut text, &state, nodes.ok())?;
+        if let Ok(wrong) = wrong {
+            gauge(&mut text, "chunks_to_recode", "Chunks to be coded anew, anywhere", wrong)?;
+        }
         text.push_str("# EOF\n");
         Ok(text)
     });
@@ -236,6 +244,7 @@ fn cluster(text: &mut String, state: &ApiState) -> std::fmt::Result {
     gauge(text, "shards_rotten", "Shards found unreadable, not mended", sum(|d| d.3, &drives))?;
     gauge(text, "shards_mended", "Shards written anew since the start", stats.mended_shards)?;
     gauge(text, "chunks_lost", "Chunks found without enough shards", stats.lost_chunks)?;
+    gauge(text, "chunks_recoded", "Chunks coded anew since the start", stats.recoded_chunks)?;
     gauge(text, "compacted_bytes", "Bytes given back by compaction", stats.compacted_bytes)?;
     let scrubbed = stats.drives.iter().map(|drive| drive.scrubbed_bytes).sum();
     gauge(text, "scrubbed_bytes", "Of the scrub cycle under way", scrubbed)

@@ -17,11 +17,15 @@
 //! | `POST /partners` | [`NewPartner`] | [`Made`] |
 //! | `POST /cluster/join-token` | [`TokenWish`] | [`JoinToken`] |
 //! | `POST /cluster/seat` | [`SeatOrder`] | the same |
+//! | `POST /backup/hold` | [`HoldOrder`] | [`Held`] |
+//! | `GET /backup/tables` | | bytes, see `raft`'s copy of the tables |
+//! | `POST /backup/chunks` | [`ChunksWanted`] | bytes: length, chunk, length, chunk… |
 //! | `POST /keys/rotate` | | [`Made`]: signs by a new key from now on |
 //!
 //! A tenant or partner is named by its id or its name; the tenant made at the first start is taken
 //! where none is named. A user is named by the e-mail address or the id.
 
+mod backup;
 mod cluster;
 mod order;
 mod people;
@@ -31,6 +35,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+pub use backup::{ChunksWanted, Held, HoldOrder};
 pub use cluster::{ClusterLine, DrivesLine, JoinToken, NodeLine, SeatName, SeatOrder, TokenWish};
 pub use order::{Token, TokenOrder};
 pub use people::{
@@ -54,6 +59,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/partners", get(people::list_partners).post(people::add_partner))
         .route("/cluster/join-token", post(cluster::join_token))
         .route("/cluster/seat", post(cluster::set_seat))
+        .route("/backup/hold", post(backup::hold))
+        .route("/backup/tables", get(backup::tables))
+        .route("/backup/chunks", post(backup::chunks))
         .route("/keys/rotate", post(order::rotate))
         .layer(from_fn_with_state(state.clone(), layer::around))
         .with_state(state)

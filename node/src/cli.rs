@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use toml::Value;
 
+use crate::backup;
+use crate::check;
 use crate::cluster;
+use crate::example;
 use crate::layers::{Layers, Source};
 use crate::outcome::Failure;
 use crate::serve;
@@ -34,7 +37,9 @@ enum Command {
     /// Run the node (what happens without a command, too)
     Serve(Serve),
     /// Print every setting with its value, default and source
-    Settings(Serve),
+    #[command(after_help = "Example:\n  scaidrived settings --config /etc/scaidrive.toml\n  \
+                            scaidrived settings --example > scaidrive.toml")]
+    Settings(Show),
     /// Print an access token from the built-in issuer, for scripts and first steps
     Token(socket::Token),
     /// People of the built-in issuer
@@ -69,6 +74,38 @@ enum Command {
     Remove(cluster::Remove),
     /// How the cluster stands: nodes, drives, redundancy, repair, scrub
     Status(cluster::Status),
+    /// Look through the data directories of a node that does not run
+    #[command(
+        after_help = "Example:\n  scaidrived check --deep --data-dir /srv/a\n\nExit codes: 0 \
+                            all is sound; 1 something is not; 4 there is no node's data; 6 a node \
+                            runs on it."
+    )]
+    Check(Check),
+    /// Copy the cluster into a folder of backups, through the running node; only what is new there
+    Backup(backup::Backup),
+    /// Fill an empty data directory from a backup: the first node of a new cluster
+    #[command(after_help = "Example:\n  scaidrived restore --from /mnt/backup --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001\n  scaidrived serve --data-dir /srv/a \
+                            --cluster-listen 10.0.0.1:8001")]
+    Restore(Restore),
+}
+
+/// `scaidrived check`: how, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    how: check::How,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// `scaidrived restore`: from what, and what `serve` takes.
+#[derive(Debug, Args)]
+struct Restore {
+    #[command(flatten)]
+    from: backup::From,
+    #[command(flatten)]
+    serve: Serve,
 }
 
 /// `scaidrived join`: what joining needs, and what `serve` takes.
@@ -76,6 +113,16 @@ enum Command {
 struct Join {
     #[command(flatten)]
     via: cluster::Via,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// `scaidrived settings`: what `serve` takes, to see what comes of it.
+#[derive(Debug, Args)]
+struct Show {
+    /// Print a settings file instead that has every setting with its default, as a comment
+    #[arg(long)]
+    example: bool,
     #[command(flatten)]
     serve: Serve,
 }
@@ -153,7 +200,8 @@ impl Serve {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve::run(&flags.layers()?.settings()?, flags.json),
-        Command::Settings(flags) => show_settings(&flags),
+        Command::Settings(show) if show.example => show_example(),
+        Command::Settings(show) => show_settings(&show.serve),
         Command::Token(token) => socket::token(&token),
         Command::User(user) => socket::user(&user),
         Command::Tenant(tenant) => socket::tenant(&tenant),
@@ -168,7 +216,21 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Drain(drain) => cluster::drain(&drain),
         Command::Remove(remove) => cluster::remove(&remove),
         Command::Status(status) => cluster::status(&status),
+        Command::Check(order) => {
+            check::run(&order.serve.layers()?.settings()?, &order.how, order.serve.json)
+        }
+        Command::Backup(order) => backup::make(&order),
+        Command::Restore(restore) => {
+            let settings = restore.serve.layers()?.settings()?;
+            backup::restore(&settings, &restore.from, restore.serve.json)
+        }
     }
+}
+
+fn show_example() -> Result<(), Failure> {
+    let layers = Layers::new();
+    let text = example::text(|key| layers.default_of(key));
+    text.lines().try_for_each(socket::print_line)
 }
 
 #[allow(clippy::print_stdout, reason = "printing settings is what this command does")]

@@ -92,14 +92,14 @@ pub(crate) struct Status {
     at: At,
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().build().map_err(|error| Failure::because("starting threads", &error))
 }
 
 /// Where other nodes will reach this one. It is told to them once and for all, so it has to be
 /// known before the node runs.
-fn advertised(settings: &Settings) -> Result<String, Failure> {
+pub(crate) fn advertised(settings: &Settings) -> Result<String, Failure> {
     if let Some(address) = &settings.advertise {
         return Ok(address.clone());
     }

@@ -132,6 +132,11 @@ impl Layers {
         })
     }
 
+    /// The value that a setting has by default; nothing where it has none.
+    pub(crate) fn default_of(&self, key: &str) -> Option<Value> {
+        leaves("", &self.defaults).remove(key)
+    }
+
     /// Every setting with its value, default and source.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let defaults = leaves("", &self.defaults);
@@ -149,7 +154,8 @@ impl Layers {
 }
 
 /// Settings that have no value by default.
-const OPTIONAL: [&str; 5] = ["advertise", "public_url", "tls_cert", "tls_key", "identity.built_in"];
+pub(crate) const OPTIONAL: [&str; 5] =
+    ["advertise", "public_url", "tls_cert", "tls_key", "identity.built_in"];
 
 /// The settings of a table by their full keys. Lists are settings of their own.
 fn leaves(prefix: &str, table: &Table) -> BTreeMap<String, Value> {

@@ -5,11 +5,15 @@
 //!
 //! Never here: rules of any kind.
 
+mod backup;
+mod check;
 mod cli;
 mod cluster;
+mod example;
 mod layers;
 mod listener;
 mod outcome;
+mod progress;
 mod report;
 mod serve;
 mod socket;

@@ -47,6 +47,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Whether trying again may help.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.exit == Exit::Unavailable
+    }
+
     /// Tells it to whoever started the process.
     #[allow(clippy::print_stderr, reason = "this is where the binary speaks to people")]
     pub(crate) fn tell(self) -> ExitCode {

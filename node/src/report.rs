@@ -22,6 +22,7 @@ pub(crate) fn lines(status: &Value) -> Vec<String> {
     lines.extend(table(&rows));
     lines.push(String::new());
     lines.extend(bytes_lines(&nodes));
+    lines.push(format!("coding      {}", coding(cluster)));
     let maps = number(&cluster["maps"]);
     let moving = if maps > 1 { ", while shards move home" } else { "" };
     lines.push(format!(
@@ -36,6 +37,19 @@ pub(crate) fn lines(status: &Value) -> Vec<String> {
         size(number(&status["log_bytes"])),
     ));
     lines
+}
+
+/// How chunks are coded, and how many are yet to be coded as new ones are.
+fn coding(cluster: &Value) -> String {
+    let wanted = cluster["profile"].as_str().unwrap_or("?");
+    let chunks = cluster["chunks"].as_object().cloned().unwrap_or_default();
+    let counts = chunks.iter().map(|(profile, count)| format!("{} at {profile}", number(count)));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    match (counts.is_empty(), number(&cluster["chunks_to_recode"])) {
+        (true, _) => format!("{wanted}; no chunks yet"),
+        (_, 0) => format!("{wanted}; chunks: {counts}"),
+        (_, wrong) => format!("{wanted}; chunks: {counts}; {wrong} to be coded anew"),
+    }
 }
 
 fn number(value: &Value) -> u64 {
@@ -115,7 +129,7 @@ fn table(rows: &[Vec<String>]) -> Vec<String> {
 }
 
 /// Bytes as people say them.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut unit = 0;
     let mut left = bytes;

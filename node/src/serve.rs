@@ -65,7 +65,10 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     let mut told = Told::listen()?;
     let sockets = Sockets::open(settings)?;
     let handle = tokio::runtime::Handle::current();
-    let bears = number(&handle, settings).await?;
+    let Some(bears) = unless_told(&mut told, number(&handle, settings)).await else {
+        return Ok(());
+    };
+    let bears = bears?;
     let real = RealWorld::node(&handle, bears, settings.cluster_listen)
         .map_err(|error| listen_failure("cluster_listen", &error))?;
     let addresses = Addresses {
@@ -74,9 +77,9 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
         cluster: settings.advertise.clone().unwrap_or_else(|| real.address.to_string()),
     };
     sockets.warn_of_eavesdroppers();
-    let node = Node::start(real.world.clone(), settings, addresses.clone(), VERSION)
-        .await
-        .map_err(|error| start_failure(&error))?;
+    let starting = Node::start(real.world.clone(), settings, addresses.clone(), VERSION);
+    let Some(node) = unless_told(&mut told, Box::pin(starting)).await else { return Ok(()) };
+    let node = node.map_err(|error| start_failure(&error))?;
     let home = settings.data_dirs.first().cloned().unwrap_or_default();
     let private = private_socket(&home)?;
     let ready = Ready {
@@ -116,6 +119,19 @@ async fn serve(settings: &Settings, json: bool) -> Result<(), Failure> {
     node.stop().await.map_err(|error| Failure::because("making the tables durable", &error))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What comes of the work, unless the process is told to stop first: a start waits for other nodes,
+/// and that may take for ever. What was not finished is taken up at the next start, as after a
+/// crash.
+async fn unless_told<T>(told: &mut Told, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = told.wait() => {
+            tracing::info!("told to stop before the node has started");
+            None
+        }
+    }
 }
 
 /// The number that this node bears in its cluster. One that has none yet asks for it without a

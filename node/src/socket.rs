@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -291,16 +291,50 @@ impl At {
             .enable_all()
             .build()
             .map_err(|error| Failure::because("starting", &error))?;
-        runtime.block_on(ask(&self.data_dir.join(SOCKET), method, path, body))
+        runtime.block_on(self.ask_now(method, path, body))
+    }
+
+    /// The same within a runtime.
+    pub(crate) async fn ask_now(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        let mut bytes = Vec::new();
+        let mut take = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            if bytes.len() > ANSWER_MAX {
+                return Err(Failure::new(Exit::Failed, "the node's answer is too long"));
+            }
+            Ok(())
+        };
+        self.stream(method, path, body, &mut take).await?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Asks the running node, and takes its answer piece by piece.
+    pub(crate) async fn stream(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        take: Take<'_>,
+    ) -> Result<(), Failure> {
+        exchange(&self.data_dir.join(SOCKET), method, path, body, take).await
     }
 }
 
-async fn ask(
+/// Takes the next bytes of an answer.
+type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<(), Failure> + Send);
+
+async fn exchange(
     socket: &Path,
     method: &str,
     path: &str,
     body: Option<Value>,
-) -> Result<Value, Failure> {
+    take: Take<'_>,
+) -> Result<(), Failure> {
     let stream = tokio::net::UnixStream::connect(socket).await.map_err(|error| {
         Failure::because(&format!("no node answers at {}", socket.display()), &error)
             .exit(Exit::Unavailable)
@@ -321,11 +355,17 @@ async fn ask(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| {
-            Failure::new(Exit::Failed, format!("reading the node's answer: {error}"))
-        })?;
-        Ok((status, body.to_bytes()))
+        let mut body = response.into_body();
+        let mut refusal = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(bytes) = frame.map_err(broken)?.into_data() else { continue };
+            match (200..300).contains(&status) {
+                true => take(&bytes)?,
+                false if refusal.len() < ANSWER_MAX => refusal.extend_from_slice(&bytes),
+                false => {}
+            }
+        }
+        Ok((status, refusal))
     };
     let (status, body) = tokio::select! {
         answer = exchange => answer?,
@@ -334,10 +374,10 @@ async fn ask(
             return Err(Failure::new(Exit::Unavailable, "the node hung up"));
         }
     };
-    let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     if (200..300).contains(&status) {
-        return Ok(answer);
+        return Ok(());
     }
+    let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let message = match &answer["detail"] {
         Value::String(sentence) => sentence.clone(),
         Value::Array(fields) => {

@@ -90,6 +90,15 @@ pub(crate) fn make(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 impl Folder {
     /// Locks the folder, or makes it, and reads whose it is. Blocks.
     pub(crate) fn open(world: &World, path: &Path) -> Result<Self, FolderError> {
+        Self::open_where(world, path, &[])
+    }
+
+    /// The same where tables and a log may stand in a folder that is none's yet. Blocks.
+    pub(crate) fn open_for_filling(world: &World, path: &Path) -> Result<Self, FolderError> {
+        Self::open_where(world, path, &["tables", "log"])
+    }
+
+    fn open_where(world: &World, path: &Path, besides: &[&str]) -> Result<Self, FolderError> {
         let disk = world.disk();
         make(disk, path).map_err(|source| FolderError::disk("make", path, source))?;
         let lock = disk.lock(&path.join(LOCK)).map_err(|source| match source.kind() {
@@ -98,7 +107,7 @@ impl Folder {
         })?;
         let mut folder =
             Self { world: world.clone(), path: path.to_owned(), identity: None, _lock: lock };
-        if let Some(bytes) = folder.read(disk)? {
+        if let Some(bytes) = folder.read(disk, besides)? {
             folder.identity = Some(folder.parse(&bytes)?);
         }
         Ok(folder)
@@ -160,8 +169,9 @@ impl Folder {
         Ok(nonce)
     }
 
-    /// The file `format`; nothing when the folder is new.
-    fn read(&self, disk: &dyn Disk) -> Result<Option<Vec<u8>>, FolderError> {
+    /// The file `format`; nothing when the folder is new, or has nothing but what may be there
+    /// besides.
+    fn read(&self, disk: &dyn Disk, besides: &[&str]) -> Result<Option<Vec<u8>>, FolderError> {
         let path = self.path.join(FILE);
         let fault = |source| FolderError::disk("read", &path, source);
         match disk.open(&path, OpenMode::Read) {
@@ -174,6 +184,7 @@ impl Folder {
                 let entries = disk.list(&self.path).map_err(fault)?;
                 let ours = |name: &str| {
                     [LOCK, JOINING, "format.new", proof::FILE, "credentials.new"].contains(&name)
+                        || besides.contains(&name)
                 };
                 if entries.iter().all(|entry| ours(&entry.name)) {
                     Ok(None)

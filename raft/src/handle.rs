@@ -24,8 +24,9 @@ use crate::propose::ProposeError;
 use crate::read::{Consistency, ReadError};
 use crate::server::{ConsensusHandler, ControlHandler};
 use crate::settings::{EngineKind, Settings};
+use crate::snapshot::Note;
 use crate::succession::Successor;
-use crate::tables::{Engine, memory::Memory, redb::Redb, sled::Sled};
+use crate::tables::{Engine, Snapshot, memory::Memory, redb::Redb, sled::Sled};
 use crate::types::{Entry, LogId, Types, encode_entry};
 use crate::{members, propose, read, succession};
 
@@ -74,6 +75,9 @@ pub struct Status {
     pub leads: bool,
     pub leader: Option<NodeId>,
     pub term: u64,
+    /// Whom this node's vote in that term is for. Leaders are told apart by both: who had a lesser
+    /// vote in a term may give it to a second one.
+    pub vote_for: NodeId,
     /// The index of the last entry of the log.
     pub last_entry: Option<u64>,
     /// The index of the last entry applied.
@@ -195,6 +199,15 @@ impl Raft {
         Ok(self.group.machine.on_tables(read).await?)
     }
 
+    /// The tables as this node has them, with how far they are.
+    pub(crate) async fn tables_now(&self) -> Result<(Note, Box<dyn Snapshot>), TableError> {
+        self.group.machine.moment().await
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.group.world.clone()
+    }
+
     /// The number of the last command this node has applied. Commands are counted from one in the
     /// order that all nodes apply them; it is the number that `raft_meta::apply` was given.
     pub fn applied(&self) -> u64 {
@@ -221,7 +234,8 @@ impl Raft {
             is_member: members.iter().any(|member| member.node == self.group.node),
             leads: metrics.state == ServerState::Leader,
             leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
+            term: metrics.vote.leader_id.term,
+            vote_for: NodeId(metrics.vote.leader_id.node_id),
             last_entry: metrics.last_log_index,
             applied_entry: progress.entry,
             applied: progress.command,
@@ -378,7 +392,7 @@ async fn start(
     Ok(Raft { group, tasks, closed })
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     world: &World,
     folder: &Path,
     settings: &Settings,

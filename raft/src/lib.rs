@@ -13,6 +13,8 @@
 //! Never here: chunks, HTTP, or any rule about files; those of the tables are `raft-meta`'s.
 
 mod batch;
+mod check;
+mod copy;
 mod folder;
 mod group;
 mod handle;
@@ -35,10 +37,12 @@ mod tests;
 mod types;
 mod wire;
 
+pub use check::{CheckError, Checked, TablesFound, check};
+pub use copy::{CopyError, CopyReader, Moment, RestoreError, Restoring};
 pub use folder::{FolderError, Identity};
 pub use handle::{Dead, FoundError, Mark, OpenError, Raft, Status};
 pub use join::{JoinError, JoinRequest, identity, join};
-pub use log::LogError;
+pub use log::{LogError, LogFound};
 pub use proof::ProofError;
 pub use propose::ProposeError;
 pub use read::{Consistency, ReadError};

@@ -155,7 +155,7 @@ impl Machine {
     }
 
     /// A moment of the tables, with what openraft wants to know of it.
-    async fn moment(&self) -> Result<(Note, Box<dyn Snapshot>), TableError> {
+    pub(crate) async fn moment(&self) -> Result<(Note, Box<dyn Snapshot>), TableError> {
         self.on_tables(|tables| {
             let tables = tables.snapshot()?;
             Ok((Note::of(&*tables)?, tables))

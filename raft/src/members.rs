@@ -34,6 +34,8 @@ const VOTERS_MAX: usize = 7;
 const LAG_MAX: u64 = 200;
 /// How many probes in a row stay unanswered before a node counts as down.
 const SILENT_PROBES: u64 = 3;
+/// Between two rounds of a leader that has no certificate yet.
+const UNPROVED_PAUSE: Duration = Duration::from_millis(50);
 
 type Change = ChangeMembers<u64, String>;
 
@@ -51,10 +53,14 @@ struct Watch {
 pub(crate) async fn run(weak: Weak<Group>) {
     let (mut watch, mut certified) = (Watch::default(), None);
     while let Some(group) = weak.upgrade() {
-        let every = Duration::from_millis(group.settings.probe_ms.max(1));
+        let mut every = Duration::from_millis(group.settings.probe_ms.max(1));
         let world = group.world.clone();
         let leads = group.raft.metrics().borrow().state == ServerState::Leader;
         group.keep_proof(leads, &mut certified).await;
+        if leads && certified.is_none() && world.net().credentials().is_some() {
+            // A restored cluster has no authority yet, and others may want to join.
+            every = every.min(UNPROVED_PAUSE);
+        }
         group.keep_members(&mut watch).await;
         drop(group);
         world.sleep(every).await;

@@ -393,7 +393,7 @@ impl Cluster {
         change(faults);
         let mut folder = folder(node, drive);
         if only_chunks {
-            // Not what names the drive: without that a node refuses to start.
+            // Not what names the drive: without that it is left out for good, see `unname_drive`.
             folder.push("chunks/packs");
         }
         let set = self.0.sim.set_disk_faults_below(node, &folder, *faults);
@@ -401,6 +401,12 @@ impl Cluster {
         if *faults == DiskFaults::default() {
             disks.remove(&(node, drive, only_chunks));
         }
+    }
+
+    /// Damages what names a drive; nothing where a node has never started with it.
+    pub(crate) fn unname_drive(&self, node: NodeId, drive: u64) {
+        // A byte of the drive's id.
+        self.0.sim.rot(node, &folder(node, drive).join("chunks/drive"), 9, 1);
     }
 
     /// Takes all chunks of a drive from a node that is down until it is released. The first drive

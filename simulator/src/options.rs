@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use simulator_world::Chance;
 
 /// How options are drawn from a seed.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The number of a run, with the version of the options that it stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -86,6 +86,8 @@ pub(crate) struct Members {
 pub(crate) enum Leave {
     /// The cluster is told to do without it.
     Removed,
+    /// The same once others have all that it holds.
+    Drained,
     /// Its machine is lost with all drives, and another joins in its place.
     Replaced,
 }
@@ -136,6 +138,8 @@ pub(crate) struct Rates {
     pub(crate) disk_rot_ms: Option<u64>,
     pub(crate) disk_misdirected_ms: Option<u64>,
     pub(crate) drive_lost_ms: Option<u64>,
+    /// A drive cannot tell any more which one it is.
+    pub(crate) drive_unnamed_ms: Option<u64>,
     /// A node stops in good order, and comes back as another version.
     pub(crate) upgrade_ms: Option<u64>,
     /// A node may not vote for a while.
@@ -199,7 +203,12 @@ impl Options {
     /// nobody is given others.
     pub(crate) fn may_lose_bytes(&self) -> bool {
         let rates = &self.faults;
-        let any = [rates.disk_rot_ms, rates.disk_misdirected_ms, rates.drive_lost_ms];
+        let any = [
+            rates.disk_rot_ms,
+            rates.disk_misdirected_ms,
+            rates.drive_lost_ms,
+            rates.drive_unnamed_ms,
+        ];
         self.damages == Damages::Beyond && any.iter().any(Option::is_some)
     }
 
@@ -232,7 +241,8 @@ fn rate(chance: &Chance, often_ms: u64, seldom_ms: u64) -> Option<u64> {
 impl Members {
     fn draw(chance: &Chance, nodes: u64) -> Self {
         let joiners = pick(chance, &[0, 0, 1, 2]);
-        let leave = pick(chance, &[None, None, Some(Leave::Removed), Some(Leave::Replaced)]);
+        let ways = [Leave::Removed, Leave::Replaced, Leave::Drained].map(Some);
+        let leave = pick(chance, &[None, None, None, ways[0], ways[1], ways[2]]);
         // With fewer nodes, one that goes takes the agreement or the last copies with it.
         Self { joiners, leave: leave.filter(|_| nodes >= 3) }
     }
@@ -281,6 +291,7 @@ impl Rates {
             disk_rot_ms: rate(chance, 20_000, 90_000),
             disk_misdirected_ms: rate(chance, 30_000, 120_000),
             drive_lost_ms: rate(chance, 60_000, 240_000),
+            drive_unnamed_ms: rate(chance, 60_000, 240_000),
             upgrade_ms: rate(chance, 20_000, 90_000),
             demotion_ms: rate(chance, 30_000, 120_000),
         }

@@ -17,7 +17,7 @@ pub struct Ran {
 
 impl Ran {
     /// Runs a command to its end.
-    pub(crate) fn of(command: &mut Command) -> Self {
+    pub fn of(command: &mut Command) -> Self {
         let output = command.output().expect("the binary can be started");
         Self {
             code: output.status.code(),

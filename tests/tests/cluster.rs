@@ -11,7 +11,7 @@ use tests::{Client, Ran, Server, Start};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node of its own loopback address, with its data in a folder of this number.
-fn node(home: &Path, number: u8) -> Start {
+pub(crate) fn node(home: &Path, number: u8) -> Start {
     let host = format!("127.0.0.{}", 20 + number);
     let free = TcpListener::bind((host.as_str(), 0)).expect("a loopback address");
     let cluster_listen = free.local_addr().expect("bound").to_string();
@@ -24,7 +24,7 @@ fn node(home: &Path, number: u8) -> Start {
 }
 
 /// Looks until it is so.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
@@ -32,12 +32,12 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn succeeded(ran: &Ran) -> Value {
+pub(crate) fn succeeded(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{}", ran.errors);
     ran.json()
 }
 
-fn join(start: &Start, via: &Start, token: &str) -> Ran {
+pub(crate) fn join(start: &Start, via: &Start, token: &str) -> Ran {
     start.form(&["join", "--via", &via.cluster_listen, "--token", token])
 }
 
@@ -53,7 +53,7 @@ fn are_up(server: &Server, voters: usize) -> bool {
 }
 
 /// A cluster of three, formed by commands.
-fn three(home: &Path) -> Vec<Server> {
+pub(crate) fn three(home: &Path) -> Vec<Server> {
     let starts = [node(home, 1), node(home, 2), node(home, 3)];
     let founded = succeeded(&starts[0].form(&["init"]));
     let token = founded["join_token"].as_str().expect("a token");

@@ -7,8 +7,11 @@
     reason = "black-box tests handle the machine's files, clocks and processes themselves"
 )]
 
+mod backup;
 mod chaos;
+mod check;
 mod cluster;
+mod deployment;
 mod failover;
 mod kills;
 mod losses;

@@ -1,9 +1,16 @@
 //! Starts that must not succeed, and what they say.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use tests::Start;
+use rustix::process::{Pid, Signal, kill_process};
+use tests::{Server, Start, binary};
+
+/// How long a process may take that has nothing to wait for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn refused(start: &Start, word: &str) {
     match start.try_ready() {
@@ -100,4 +107,34 @@ fn several_drives_hold_what_one_of_them_loses() {
     ann.follow(&server, "ann@example.com");
     ann.json(&["get", "Team:/a.bin", "back.bin"]);
     assert_eq!(fs::read(ann.path("back.bin")).expect("readable"), content);
+}
+
+#[test]
+fn a_node_that_waits_for_the_others_stops_when_it_is_told() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let servers = crate::cluster::three(home.path());
+    let starts: Vec<Start> = servers.into_iter().map(Server::kill).collect();
+    let [first, ..] = starts.as_slice() else { panic!("there were three") };
+    let mut child = Command::new(binary("scaidrived"))
+        .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+        .args(["--cluster-listen", &first.cluster_listen, "--data-dir"])
+        .arg(&first.data_dirs[0])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary can be started");
+    let begun = Instant::now();
+    let mut told = false;
+    while child.try_wait().expect("it is ours").is_none() && begun.elapsed() < PATIENCE {
+        // It listens for signals before it does for nodes.
+        if !told && TcpStream::connect(&first.cluster_listen).is_ok() {
+            kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
+            told = true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // One that has ended keeps its code.
+    let _ = child.kill();
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
 }

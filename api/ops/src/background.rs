@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Ops;
 use crate::error::OpError;
 use crate::lease::Retired;
-use crate::verify;
+use crate::{recode, verify};
 
 /// How often a node looks after things.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ const fn key(departing: &Departing) -> ChunkKey {
 }
 
 /// The running upkeep of a node.
-pub struct Background([Task<()>; 2]);
+pub struct Background([Task<()>; 3]);
 
 impl Background {
     /// Starts it.
@@ -69,7 +69,8 @@ impl Background {
         let loops = Upkeeper::new(ops.clone(), settings);
         let every = Duration::from_millis(loops.settings.round_ms);
         let verifying = verify::run(ops.clone(), every);
-        Self([ops.world.spawn(loops.run()), ops.world.spawn(verifying)])
+        let recoding = recode::run(ops.clone(), every);
+        Self([ops.world.spawn(loops.run()), ops.world.spawn(verifying), ops.world.spawn(recoding)])
     }
 
     /// Ends it; what it was doing is taken up at the next start.

@@ -274,9 +274,8 @@ impl From<ProposeError> for OpError {
         match error {
             ProposeError::Unavailable { retry_after } => Self::Unavailable { retry_after },
             ProposeError::Uncertain { .. } => Self::Unknown,
-            error @ (ProposeError::TooLarge { .. } | ProposeError::Stopped(_)) => {
-                Self::Failed(Box::new(error))
-            }
+            ProposeError::TooLarge { max, .. } => Self::TooLarge { max },
+            error @ ProposeError::Stopped(_) => Self::Failed(Box::new(error)),
         }
     }
 }

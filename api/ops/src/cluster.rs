@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use chunkstore::Told;
-use node_base::{NodeId, sha256};
+use node_base::{NodeId, Profile, sha256};
 use raft_meta::command::ClusterCommand;
+use raft_meta::query::chunk;
 use raft_meta::table::cluster::{Authorities, Maps, Node, Nodes, Seat};
 use raft_meta::{Answer, Command, Reader, TableError, table};
 
@@ -75,6 +76,11 @@ pub struct ClusterStatus {
     /// The newest map's epoch, and how many maps are in force.
     pub epoch: u64,
     pub maps: u64,
+    /// How new chunks are coded; nothing before there is a map.
+    pub profile: Option<Profile>,
+    /// How many chunks there are of each profile, and how many of all are to be coded anew.
+    pub coded: BTreeMap<Profile, u64>,
+    pub chunks_to_recode: u64,
 }
 
 impl Ops {
@@ -87,9 +93,11 @@ impl Ops {
             Ok::<_, TableError>((
                 table::all::<Nodes>(tables, &())?,
                 table::all::<Maps>(tables, &())?,
+                chunk::coding(tables)?,
+                chunk::coded(tables)?,
             ))
         });
-        let (rows, maps) = rows.await?;
+        let (rows, maps, coding, coded) = rows.await?;
         let (progress, told) = tokio::join!(self.raft.progress(), self.store.told());
         let mut progress = progress.unwrap_or_default();
         let mut told: BTreeMap<NodeId, _> = told.into_iter().collect();
@@ -111,6 +119,15 @@ impl Ops {
             }
         });
         let epoch = maps.last().map_or(0, |((epoch,), _)| *epoch);
-        Ok(ClusterStatus { nodes: nodes.collect(), epoch, maps: maps.len() as u64 })
+        let is_wrong = |profile| coding.is_some_and(|coding| coding.is_wrong(profile));
+        let wrong = coded.iter().filter(|(profile, _)| is_wrong(**profile));
+        Ok(ClusterStatus {
+            nodes: nodes.collect(),
+            epoch,
+            maps: maps.len() as u64,
+            profile: coding.map(|coding| coding.wanted),
+            chunks_to_recode: wrong.map(|(_, count)| count).sum(),
+            coded,
+        })
     }
 }

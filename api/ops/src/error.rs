@@ -21,6 +21,9 @@ pub enum OpError {
     /// Bytes that were stored cannot be read back just now.
     #[error("stored bytes cannot be read just now")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It says more than fits into one command.
+    #[error("more than {max} bytes cannot be agreed on at once")]
+    TooLarge { max: usize },
     /// This node cannot go on; its process is about to end.
     #[error("this node has failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -8,6 +8,7 @@
 //! the agreement's apply, and are only anticipated here to spare bytes.
 
 mod background;
+mod backup;
 mod batch;
 mod call;
 mod cluster;
@@ -15,6 +16,7 @@ mod content;
 mod error;
 mod follow;
 mod lease;
+mod recode;
 mod transfers;
 mod upload;
 mod verify;
@@ -38,7 +40,7 @@ pub mod meta {
         access, chain, command, outcome, query, table,
     };
 }
-pub use raft::Consistency;
+pub use raft::{Consistency, Moment};
 
 /// What operations are made of, for tests that put a node together.
 pub mod parts {

@@ -2,8 +2,8 @@
 
 use api_ops::meta::command::IdentityCommand;
 use api_ops::meta::table::identity::{Grant, GrantKind, Grants};
-use api_ops::meta::table::people::{User, UserStatus, Users};
-use api_ops::meta::{Answer, Command, UserCaller, table};
+use api_ops::meta::table::people::{AdminRole, User, UserStatus, Users};
+use api_ops::meta::{Answer, Command, Scopes, UserCaller, table};
 use api_ops::{OpError, Ops};
 use api_types::v1::auth::{TokenRefusal, TokenRequest, Tokens};
 use axum::Json;
@@ -157,7 +157,7 @@ async fn by_code(
         return Err(INVALID.into());
     }
     let user = grant.user.ok_or(INVALID)?;
-    tokens(issuer, ops, user, &grant.scope, nonce.as_deref(), refresh).await
+    tokens(issuer, ops, user, Asked::all(&grant.scope), nonce.as_deref(), refresh).await
 }
 
 async fn by_device(
@@ -179,7 +179,7 @@ async fn by_device(
     };
     let (refresh, replacement) = secret(ops);
     let grant = take(ops, code, replacement).await?;
-    tokens(issuer, ops, user, &grant.scope, None, refresh).await
+    tokens(issuer, ops, user, Asked::all(&grant.scope), None, refresh).await
 }
 
 async fn by_refresh(
@@ -195,18 +195,8 @@ async fn by_refresh(
     // One that was used before ends its whole family: it is known to somebody else.
     let grant = take(ops, old, replacement).await?;
     let user = grant.user.ok_or(INVALID)?;
-    let scope = match request.scope.as_deref() {
-        Some(scope) => both(scope, &grant.scope),
-        None => grant.scope.clone(),
-    };
-    tokens(issuer, ops, user, &scope, None, refresh).await
-}
-
-/// A renewed token may have less than the first, never more.
-fn both(wanted: &str, had: &str) -> String {
-    let had: Vec<&str> = had.split_ascii_whitespace().collect();
-    let kept = wanted.split_ascii_whitespace().filter(|word| had.contains(word));
-    kept.collect::<Vec<&str>>().join(" ")
+    let asked = Asked { granted: &grant.scope, less: request.scope.as_deref() };
+    tokens(issuer, ops, user, asked, None, refresh).await
 }
 
 /// Has a grant kept under the hash of its secret.
@@ -250,21 +240,48 @@ pub(super) async fn active_user(
     Ok(user.filter(|user| matches!(user.status, UserStatus::Active | UserStatus::Pending)))
 }
 
+/// What a token shall have: what was granted first, or less of it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    granted: &'a str,
+    less: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    const fn all(granted: &'a str) -> Self {
+        Self { granted, less: None }
+    }
+
+    /// Never more than was granted, whatever is asked later. Who names nothing of ours then means
+    /// what they have of it.
+    fn scopes(self, role: Option<AdminRole>) -> Scopes {
+        let granted = narrowed(self.granted, scopes_of(role));
+        match self.less.filter(|less| Scopes::parse(less).is_some()) {
+            Some(less) => narrowed(less, granted),
+            None => granted,
+        }
+    }
+
+    fn opens(self) -> bool {
+        let names = |text: &str| text.split_ascii_whitespace().any(|word| word == "openid");
+        names(self.granted) && self.less.is_none_or(names)
+    }
+}
+
 async fn tokens(
     issuer: &OwnIssuer,
     ops: &Ops,
     (tenant, id): (TenantId, UserId),
-    scope: &str,
+    asked: Asked<'_>,
     nonce: Option<&str>,
     refresh_token: String,
 ) -> Result<Tokens, ExchangeError> {
     let user = active_user(ops, (tenant, id)).await?.ok_or(INVALID)?;
-    let scopes = narrowed(scope, scopes_of(user.admin_role));
+    let scopes = asked.scopes(user.admin_role);
     let caller =
         UserCaller { tenant, user: id, scopes, service_account: None, ip: None, user_agent: None };
     let access_token = issuer.mint(ops, &caller, ACCESS_LIFETIME).await?;
-    let opens = scope.split_ascii_whitespace().any(|word| word == "openid");
-    let id_token = if opens {
+    let id_token = if asked.opens() {
         Some(issuer.mint_id(ops, id, &user, nonce, ACCESS_LIFETIME).await?)
     } else {
         None
@@ -294,4 +311,31 @@ pub(super) async fn session(
     let now = ops.world.wall();
     let live = grant.filter(|grant| grant.kind == GrantKind::Session && now < grant.expires_at);
     Ok(live.and_then(|grant| grant.user))
+}
+
+#[cfg(test)]
+mod tests {
+    use api_ops::meta::table::people::AdminRole;
+
+    use super::Asked;
+    use crate::issuer::scope_text;
+
+    #[test]
+    fn a_renewed_token_has_no_more_than_the_first() {
+        let root = Some(AdminRole::SuperAdmin);
+        for (granted, less, has) in [
+            ("openid files:read", None, "files:read"),
+            ("openid files:read", Some("openid"), "files:read"),
+            ("openid files:read", Some("files:read files:write"), "files:read"),
+            ("openid files:read", Some("admin:*"), ""),
+            ("openid", Some("admin:*"), ""),
+            ("files:read files:write tenant:admin", Some("files:read"), "files:read"),
+        ] {
+            let asked = Asked { granted, less };
+            assert_eq!(scope_text(asked.scopes(root)), has, "{granted} {less:?}");
+        }
+        assert!(Asked::all("openid files:read").opens());
+        assert!(!Asked { granted: "files:read", less: Some("openid") }.opens());
+        assert!(!Asked { granted: "openid", less: Some("files:read") }.opens());
+    }
 }

@@ -1,5 +1,7 @@
 //! The cluster, looked after from one of its nodes.
 
+use std::collections::BTreeMap;
+
 use api_ops::NodeStatus;
 use api_ops::meta::table::cluster::Seat;
 use axum::Json;
@@ -120,6 +122,11 @@ pub struct ClusterLine {
     /// The newest map's epoch, and how many maps are in force: more than one while shards move.
     pub epoch: u64,
     pub maps: u64,
+    /// How new chunks are coded, such as `2+1`.
+    pub profile: Option<String>,
+    /// Chunks by how they are coded, and those that are to be coded as new ones are.
+    pub chunks: BTreeMap<String, u64>,
+    pub chunks_to_recode: u64,
 }
 
 fn line(node: NodeStatus, last: Option<u64>) -> NodeLine {
@@ -171,7 +178,15 @@ pub(super) async fn look(state: &ApiState) -> Result<ClusterLine, ApiError> {
     let last = state.ops.raft.status().last_entry;
     let nodes = status.nodes.into_iter().filter(|node| node.row.seat != Seat::Removed);
     let nodes = nodes.map(|node| line(node, last)).collect();
-    Ok(ClusterLine { nodes, epoch: status.epoch, maps: status.maps })
+    let coded = status.coded.into_iter();
+    Ok(ClusterLine {
+        nodes,
+        epoch: status.epoch,
+        maps: status.maps,
+        profile: status.profile.map(|profile| profile.to_string()),
+        chunks: coded.map(|(profile, count)| (profile.to_string(), count)).collect(),
+        chunks_to_recode: status.chunks_to_recode,
+    })
 }
 
 pub(super) async fn join_token(

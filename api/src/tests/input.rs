@@ -75,6 +75,86 @@ fn batches_of_chunks_that_cannot_be_read() {
             assert!(result["error"]["detail"].as_str().is_some_and(|text| text.len() > 5));
         }
         desk.send("POST", &path, "application/octet-stream", Bytes::new()).await.expect(200);
+        let nowhere = format!("/uploads/{}/chunks/batch", node_base::UploadId::from(7));
+        let reply = desk.send("POST", &nowhere, "application/octet-stream", Bytes::new()).await;
+        refused(reply, 404, "NOT_FOUND");
+    });
+}
+
+#[test]
+fn forms_without_an_end_are_stopped() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let kind = "multipart/form-data; boundary=b";
+        let long = "x".repeat(65 << 10);
+        let share = desk.share.as_str();
+        let named = form(&[("share_id", share), ("name", &long), ("file", "x")]);
+        refused(desk.send("POST", "/files", kind, named).await, 413, "PAYLOAD_TOO_LARGE");
+        let batch = format!("/files/batch?share_id={share}");
+        for path in ["/files", batch.as_str()] {
+            let (pieces, count) = endless();
+            let request = desk
+                .fixture
+                .request("POST", path)
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header(header::CONTENT_TYPE, kind)
+                .body(axum::body::Body::from_stream(pieces));
+            refused(desk.fixture.send(request.expect("a request")).await, 400, "BAD_REQUEST");
+            let read = count.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(read < 8 << 20, "{path}: {read} bytes were read of a form without a part");
+        }
+    });
+}
+
+type Pieces = futures_util::stream::BoxStream<'static, Result<Bytes, std::io::Error>>;
+
+/// A body of 256 MiB that is no form, and how many bytes of it were taken.
+fn endless() -> (Pieces, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use futures_util::StreamExt;
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let taken = std::sync::Arc::clone(&count);
+    let pieces = futures_util::stream::iter(0..1024).map(move |_| {
+        taken.fetch_add(256 << 10, std::sync::atomic::Ordering::Relaxed);
+        Ok(Bytes::from(vec![0; 256 << 10]))
+    });
+    (pieces.boxed(), count)
+}
+
+#[test]
+fn a_field_behind_the_content_is_not_passed_over() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let kind = "multipart/form-data; boundary=b";
+        let share = desk.share.as_str();
+        let late = form(&[("share_id", share), ("name", "a"), ("file", "x"), ("folder_id", "")]);
+        refused(desk.send("POST", "/files", kind, late).await, 422, "VALIDATION");
+        let list = format!("/folders/root/children?share_id={share}");
+        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 0);
+        let other = form(&[("share_id", share), ("name", "a"), ("file", "x"), ("submit", "Send")]);
+        desk.send("POST", "/files", kind, other).await.expect(201);
+    });
+}
+
+#[test]
+fn media_types_and_names_of_entries_are_looked_at() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        for (kind, good) in [
+            ("text/html\r\nX: y", false),
+            ("text", false),
+            ("te xt/plain", false),
+            ("ü/plain", false),
+            ("text/plain; charset=utf-8", true),
+            ("application/vnd.ms-excel", true),
+        ] {
+            let body = json!({"share_id": desk.share, "file_name": format!("f{}", kind.len()),
+                "file_size": 0, "mime_type": kind, "chunk_size": 4 << 20});
+            let reply = desk.post("/uploads", body).await;
+            assert_eq!(reply.status.is_success(), good, "{kind}: {}", reply.text());
+            if !good {
+                refused(reply, 422, "VALIDATION");
+            }
+        }
     });
 }
 
@@ -274,6 +354,7 @@ fn ranges_that_cannot_be_served() {
             let reply = desk.fixture.send(request.expect("a request")).await;
             assert_eq!(reply.status.as_u16(), status, "{range}");
             if status == 416 {
+                assert_eq!(reply.headers[header::CONTENT_RANGE], "bytes */10");
                 refused(reply, 416, "RANGE_NOT_SATISFIABLE");
             }
         }

@@ -211,6 +211,14 @@ fn the_metrics_listener_counts_by_route_and_not_by_address() {
                     status=\"404\"} 1";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("scaidrive_raft_is_leader 1") && text.ends_with("# EOF\n"), "{text}");
+        for line in [
+            "scaidrive_cluster_nodes{state=\"out\"} 0",
+            "scaidrive_drives{state=\"sound\"} 1",
+            "scaidrive_drives{state=\"silent\"} 0",
+            "scaidrive_shards_to_repair 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        }
         assert!(!text.contains(&id.to_string()));
     });
 }

@@ -15,7 +15,7 @@ use node_base::{TenantId, limits};
 use super::place;
 use super::uploads::item_error;
 use crate::error::ApiError;
-use crate::extract::{Asked, device, id};
+use crate::extract::{Asked, client_ref, device, id};
 use crate::metrics::Metrics;
 use crate::present;
 use crate::present::conflict::strategy_row;
@@ -67,6 +67,7 @@ fn within(mut error: ApiError, index: usize) -> ApiError {
 }
 
 fn sync_change(change: ApplyChange) -> Result<SyncChange, ApiError> {
+    client_ref(&change.client_ref)?;
     let edit = edit(&change)?;
     Ok(SyncChange { client_ref: change.client_ref, edit })
 }

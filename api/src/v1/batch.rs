@@ -10,17 +10,16 @@ use api_types::v1::Item;
 use api_types::v1::error::ErrorCode;
 use api_types::v1::uploads::{BatchItem, BatchResult, BatchResults, BatchStatus, FileBatchQuery};
 use axum::Json;
-use axum::extract::multipart::{Field, MultipartRejection};
-use axum::extract::{Multipart, State};
+use axum::extract::State;
 use node_base::{Sha256, TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::files::{form_error, not_a_form};
 use super::place;
 use super::uploads::item_error;
 use crate::error::ApiError;
-use crate::extract::{Asking, Asks, id, parse_json};
+use crate::extract::{Asking, Asks, client_ref, id, parse_json};
+use crate::form::{Form, Part};
 use crate::present;
 use crate::state::ApiState;
 
@@ -55,14 +54,13 @@ async fn create(
     State(state): State<ApiState>,
     Asking(call): Asking,
     Asks(query): Asks<FileBatchQuery>,
-    form: Result<Multipart, MultipartRejection>,
+    mut form: Form,
 ) -> Result<Json<BatchResults>, ApiError> {
-    let mut form = form.map_err(|_| not_a_form())?;
     let share = id("query", "share_id", &query.share_id)?;
     let (mut items, mut said) = read_items(&mut form).await?;
     let mut batch = state.ops.file_batch(&call, share);
     let mut bytes = 0;
-    while let Some(part) = form.next_field().await.map_err(|error| form_error(&error))? {
+    while let Some(part) = form.next().await? {
         let Some(item) = items.pop_front() else {
             return Err(ApiError::invalid(
                 "body",
@@ -86,15 +84,14 @@ async fn create(
 }
 
 /// The items, and the digest of what was said of them.
-async fn read_items(form: &mut Multipart) -> Result<(VecDeque<BatchItem>, Vec<u8>), ApiError> {
+async fn read_items(form: &mut Form) -> Result<(VecDeque<BatchItem>, Vec<u8>), ApiError> {
     let missing = || ApiError::invalid("body", &["items"], "is missing; it is the first part");
-    let mut part =
-        form.next_field().await.map_err(|error| form_error(&error))?.ok_or_else(missing)?;
-    if part.name() != Some("items") {
+    let mut part = form.next().await?.ok_or_else(missing)?;
+    if part.name() != "items" {
         return Err(missing());
     }
     let mut json = Vec::new();
-    while let Some(bytes) = part.chunk().await.map_err(|error| form_error(&error))? {
+    while let Some(bytes) = part.chunk().await? {
         if json.len() + bytes.len() > limits::JSON_LIST_MAX {
             return Err(ApiError::new(
                 ErrorCode::PayloadTooLarge,
@@ -112,6 +109,7 @@ async fn read_items(form: &mut Multipart) -> Result<(VecDeque<BatchItem>, Vec<u8
 }
 
 fn accept(item: BatchItem) -> Result<Accepted, ApiError> {
+    client_ref(&item.client_ref)?;
     let base = item.base_version_id.as_deref();
     let base = base.map(|base| id("body", "base_version_id", base)).transpose()?;
     let parent: Parent = place::parent("folder_id", item.folder_id.as_deref())?;
@@ -138,12 +136,12 @@ struct Content {
 async fn take(
     batch: &mut FileBatch,
     item: Accepted,
-    mut part: Field<'_>,
+    mut part: Part<'_>,
     before: u64,
 ) -> Result<Content, ApiError> {
     let mut writer = batch.writer();
     let mut bytes = 0;
-    while let Some(piece) = part.chunk().await.map_err(|error| form_error(&error))? {
+    while let Some(piece) = part.chunk().await? {
         bytes += piece.len() as u64;
         if before + bytes > limits::BATCH_BYTES_MAX as u64 {
             let sentence = format!("A batch may have at most {} bytes.", limits::BATCH_BYTES_MAX);

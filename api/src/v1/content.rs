@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use api_ops::OpenContent;
-use api_types::v1::error::ErrorCode;
 use api_types::v1::files::VersionQuery;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -210,7 +209,7 @@ impl RangeError {
             Self::NotSatisfiable => format!("The range lies outside the file's {size} bytes."),
             Self::TooMany => format!("At most {RANGES_MAX} ranges are served at once."),
         };
-        ApiError::new(ErrorCode::RangeNotSatisfiable, sentence)
+        ApiError::range_not_satisfiable(size, sentence)
     }
 }
 

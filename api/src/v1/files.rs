@@ -7,12 +7,11 @@ use api_ops::meta::table::item::ItemId;
 use api_ops::meta::{Refusal, query};
 use api_ops::{FileDetails, Which};
 use api_types::v1::DeleteQuery;
-use api_types::v1::error::ErrorCode;
 use api_types::v1::files::{CreateFile, File, Manifest, ManifestChunk, PatchFile, VersionQuery};
 use api_types::v1::folders::Target;
 use api_types::{Hash, Patch};
 use axum::Json;
-use axum::extract::{Multipart, Path, State};
+use axum::extract::{Path, State};
 use node_base::{FileId, TenantId, Timestamp};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +20,7 @@ use super::{content, place};
 use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, id, not_null, path_id};
+use crate::form::Form;
 use crate::present::seen as present;
 use crate::present::seen::Seen;
 use crate::state::ApiState;
@@ -72,18 +72,16 @@ async fn get(
 async fn create(
     State(state): State<ApiState>,
     Asking(call): Asking,
-    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+    mut form: Form,
 ) -> Result<CreatedAs<Tagged<Json<Seen<File>>>>, ApiError> {
-    let mut form = form.map_err(|_| not_a_form())?;
     let mut fields = Fields::default();
     loop {
-        let Some(mut part) = form.next_field().await.map_err(|error| form_error(&error))? else {
+        let Some(mut part) = form.next().await? else {
             return Err(ApiError::invalid("body", &["file"], "the content is missing"));
         };
-        let name = part.name().unwrap_or_default().to_owned();
+        let name = part.name().to_owned();
         if name != "file" {
-            let text = part.text().await.map_err(|error| form_error(&error))?;
-            fields.set(&name, text)?;
+            fields.set(&name, part.text().await?)?;
             continue;
         }
         let file_name = part.file_name().map(str::to_owned);
@@ -93,12 +91,14 @@ async fn create(
         let (place, name, details) = fields.finish(file_name, mime_type)?;
         let most = state.ops.may_create(&call, place).await?;
         let mut writer = state.ops.file_writer(&call);
-        while let Some(bytes) = part.chunk().await.map_err(|error| form_error(&error))? {
+        while let Some(bytes) = part.chunk().await? {
             writer.push(&bytes).await?;
             if writer.size() > most {
                 return Err(Refusal::FileTooLarge { limit: most }.into());
             }
         }
+        drop(part);
+        nothing_behind(&mut form).await?;
         state.metrics.uploaded_bytes.inc_by(writer.size());
         let finished = writer.finish().await?;
         let destination = FileDestination::New { place, name };
@@ -108,6 +108,19 @@ async fn create(
         let view = place::committed(&state, call.caller.tenant, &answer)?;
         return Ok(made(call.caller.tenant, view));
     }
+}
+
+/// Reads the form to its end. A field that comes after the content would have had a say.
+async fn nothing_behind(form: &mut Form) -> Result<(), ApiError> {
+    while let Some(part) = form.next().await? {
+        let name = part.name().to_owned();
+        if name == "file" || Fields::NAMES.contains(&name.as_str()) {
+            let message = "comes behind the content, which is the last part of the form";
+            return Err(ApiError::invalid("body", &[&name], message));
+        }
+        part.text().await?;
+    }
+    Ok(())
 }
 
 /// The fields of the form, before its content.
@@ -123,6 +136,8 @@ struct Fields {
 }
 
 impl Fields {
+    const NAMES: [&str; 5] = ["share_id", "folder_id", "name", "client_modified_at", "executable"];
+
     fn note(&mut self, name: &str, text: &str) {
         for part in [name, text] {
             self.said.extend(node_base::sha256(part.as_bytes()).0);
@@ -161,20 +176,6 @@ impl Fields {
         };
         Ok((Place { share, parent }, name, details))
     }
-}
-
-/// The body is no form.
-pub(super) fn not_a_form() -> ApiError {
-    ApiError::new(ErrorCode::UnsupportedMediaType, "The body must be multipart/form-data.")
-}
-
-/// A form that cannot be read to its end.
-pub(super) fn form_error(error: &axum::extract::multipart::MultipartError) -> ApiError {
-    let code = match error.status().as_u16() {
-        413 => ErrorCode::PayloadTooLarge,
-        _ => ErrorCode::BadRequest,
-    };
-    ApiError::new(code, "The form cannot be read to its end.")
 }
 
 /// Change a file's metadata

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list_shares, create_share))
         .routes(routes!(search_principals))
         .routes(routes!(get_share, update_share, delete_share))
+        .routes(routes!(restore_share))
         .routes(routes!(list_members, add_member))
         .routes(routes!(update_member, remove_member))
 }
@@ -172,6 +173,20 @@ async fn delete_share(
     };
     state.ops.agree::<Answer>(&call, Command::Share(command)).await?;
     Ok(Done)
+}
+
+/// Takes a share out of the trash.
+#[utoipa::path(post, path = "/trash/share/{id}/restore", tag = "trash",
+    responses((status = 200, description = "The share as it is now.", body = Share)))]
+async fn restore_share(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Asking(call): Asking,
+) -> Result<Tagged<Json<Share>>, ApiError> {
+    let share: ShareId = path_id(&id, Noun::Share)?;
+    let restore = Command::Share(ShareCommand::Restore { share });
+    state.ops.agree::<Answer>(&call, restore).await?;
+    Ok(shown(&state, &call, share).await?)
 }
 
 fn present_member(view: share::MemberView) -> Member {

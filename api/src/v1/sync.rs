@@ -6,7 +6,6 @@ use api_ops::meta::query::feed::{self, Stream};
 use api_ops::meta::{Command, Refusal};
 use api_ops::{FollowFrom, OpError, Walking};
 use api_types::Time;
-use api_types::v1::error::ErrorCode;
 use api_types::v1::folders::ROOT;
 use api_types::v1::sync::{
     AcknowledgeCursor, Changes, ChangesQuery, DownloadQuery, SnapshotEnd, SnapshotLine,
@@ -242,7 +241,7 @@ async fn download(
             let (start, end) = (start.unwrap_or(0), end.unwrap_or(u64::MAX));
             if start > end || start >= size {
                 let sentence = format!("The range lies outside the file's {size} bytes.");
-                return Err(ApiError::new(ErrorCode::RangeNotSatisfiable, sentence));
+                return Err(ApiError::range_not_satisfiable(size, sentence));
             }
             Some(start..end.saturating_add(1).min(size))
         }

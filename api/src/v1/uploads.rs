@@ -1,12 +1,13 @@
 //! Section 9: upload sessions, and batches of small files.
 
+use api_ops::meta::access::Viewer;
 use api_ops::meta::command::{Declared, FileDestination, Place, UploadCommand};
 use api_ops::meta::outcome::{Noun, UploadAnswer};
 use api_ops::meta::query;
 use api_ops::meta::table::item::ItemId;
 use api_ops::meta::table::upload::UploadState as State;
-use api_ops::meta::{Answer, Command, Refusal};
-use api_ops::{BatchedChunk, Call, ChunkBatch, ChunkOutcome};
+use api_ops::meta::{Answer, Command, Reader, Refusal};
+use api_ops::{BatchedChunk, Call, ChunkBatch, ChunkOutcome, OpError};
 use api_types::v1::error::{ErrorCode, ItemError};
 use api_types::v1::uploads::{
     BatchFrame, ChunkResult, ChunkResults, ChunkStatus, CompleteUpload, CompletedUpload,
@@ -143,15 +144,7 @@ async fn state(
     Asking(call): Asking,
     Path(text): Path<String>,
 ) -> Result<Json<UploadState>, ApiError> {
-    let upload = upload_id(&text)?;
-    let who = (call.caller.tenant, call.caller.user);
-    let told = state
-        .ops
-        .ask(&call, move |tables, viewer| {
-            let status = query::upload::status(tables, viewer.now(), who, upload, 0, MISSING_MAX)?;
-            Ok(status.ok_or(Refusal::NotFound(Noun::Upload))?)
-        })
-        .await?;
+    let told = told(&state, &call, upload_id(&text)?).await?;
     let status = match told.upload.state {
         State::Open => UploadStatus::Open,
         State::Completed { .. } | State::Conflicted { .. } | State::Taken => {
@@ -230,6 +223,19 @@ async fn put_chunk(
     }))
 }
 
+async fn told(
+    state: &ApiState,
+    call: &Call,
+    upload: UploadId,
+) -> Result<query::upload::Status, OpError> {
+    let who = (call.caller.tenant, call.caller.user);
+    let status = move |tables: &dyn Reader, viewer: &Viewer| {
+        let status = query::upload::status(tables, viewer.now(), who, upload, 0, MISSING_MAX)?;
+        Ok(status.ok_or(Refusal::NotFound(Noun::Upload))?)
+    };
+    state.ops.ask(call, status).await
+}
+
 /// Send many chunks in one body
 ///
 /// The body is a sequence of chunks, each behind its index and its length, both 32 bits and
@@ -251,6 +257,10 @@ async fn put_batch(
     let call = Call { remember: None, ..call };
     let mut batch = state.ops.chunk_batch(&call, upload);
     let bytes = read_frames(body.into_data_stream(), &mut batch).await?;
+    if bytes == 0 {
+        // Each chunk is judged with its session; here there is none.
+        told(&state, &call, upload).await?;
+    }
     let chunks = batch.finish().await?;
     let known = chunks.iter().filter(|chunk| matches!(chunk.outcome, ChunkOutcome::Known)).count();
     state.metrics.chunks_deduplicated.inc_by(known as u64);
@@ -262,20 +272,26 @@ async fn put_batch(
 /// Takes a body's frames one by one; answers how many bytes of chunks there were.
 async fn read_frames(mut body: BodyDataStream, batch: &mut ChunkBatch) -> Result<u64, ApiError> {
     let mut frames = Frames::default();
-    let (mut taken, mut read) = (0, 0);
+    let mut taken = 0;
     while let Some(bytes) = body.next().await {
         let mut bytes = bytes.map_err(|_| broken_body())?;
-        read += bytes.len();
-        if read > limits::BATCH_BYTES_MAX + limits::CHUNK_MAX {
-            let sentence = format!("A batch may have at most {} bytes.", limits::BATCH_BYTES_MAX);
-            return Err(ApiError::new(ErrorCode::PayloadTooLarge, sentence));
-        }
         while let Some((index, chunk)) = frames.next(&mut bytes)? {
             taken += chunk.len() as u64;
+            if taken > limits::BATCH_BYTES_MAX as u64 {
+                return Err(large_batch());
+            }
             batch.push(u64::from(index), chunk).await?;
         }
     }
-    if frames.is_empty() { Ok(taken) } else { Err(broken_body()) }
+    if !frames.is_empty() {
+        return Err(broken_body());
+    }
+    Ok(taken)
+}
+
+fn large_batch() -> ApiError {
+    let sentence = format!("A batch may have at most {} bytes.", limits::BATCH_BYTES_MAX);
+    ApiError::new(ErrorCode::PayloadTooLarge, sentence)
 }
 
 /// Puts frames together of pieces of any size. A chunk is copied once, into memory of its own size,

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use api_sync_core::Stamp;
 use node_base::Timestamp;
-use node_os::uncached;
+use node_os::uncached::{self, Stretch};
 
 /// What something is, links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +178,15 @@ impl Part {
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         uncached::write_at(&self.file, bytes, offset)
+    }
+
+    /// What was read of it need not stay in memory.
+    pub(crate) fn forget(&self) {
+        uncached::forget(&self.file);
+    }
+
+    pub(crate) fn write(&self, stretch: &Stretch, len: usize) -> io::Result<()> {
+        stretch.write_to(&self.file, len)
     }
 
     /// Makes it `size` long, gives it its time and Unix bit and the permissions of what it

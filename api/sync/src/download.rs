@@ -14,6 +14,7 @@ use api_client::CallError;
 use api_sync_core::Stamp;
 use api_types::v1::files::Manifest;
 use node_base::{Sha256, Timestamp, limits, sha256};
+use node_os::uncached::Stretch;
 
 use crate::cutting::SMALL_MAX;
 use crate::disk::{Part, Reader};
@@ -23,7 +24,7 @@ use crate::state::Chunk;
 /// Neighbouring chunks are asked for together, up to here.
 const RANGE_MAX: u64 = 4 << 20;
 /// Requests under way for one file.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 6;
 /// How often a range is asked for again when its connection breaks without a new chunk.
 const BREAKS_MAX: u32 = 5;
 
@@ -209,6 +210,7 @@ fn assemble(wanted: &Wanted, pieces: &[Piece], finder: Option<Finder>) -> io::Re
             missing.push(at);
         }
     }
+    part.forget();
     let mut known: BTreeMap<Sha256, (usize, u64)> = BTreeMap::new();
     let mut readers = Vec::new();
     for source in &wanted.sources {
@@ -314,7 +316,7 @@ async fn fetch_ranges(
     wanted: Arc<Wanted>,
     queue: Queue,
 ) -> Result<(), TransferError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Stretch::default();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let Some(range) = next else { return Ok(()) };
@@ -333,8 +335,8 @@ async fn fetch_range(
     engine: &Engine,
     wanted: &Arc<Wanted>,
     range: &[Piece],
-    mut bytes: Vec<u8>,
-) -> Result<Vec<u8>, TransferError> {
+    mut bytes: Stretch,
+) -> Result<Stretch, TransferError> {
     let mut rest = range;
     let mut breaks = 0;
     while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
@@ -360,20 +362,24 @@ async fn receive(
     engine: &Engine,
     wanted: &Wanted,
     range: Range<u64>,
-    bytes: &mut Vec<u8>,
+    bytes: &mut Stretch,
 ) -> Result<Option<CallError>, TransferError> {
-    let len = (range.end - range.start) as usize;
+    let (start, len) = (range.start, (range.end - range.start) as usize);
     let version_id = wanted.version_id.as_deref();
     let mut download =
         engine.client.content_part(&wanted.id, wanted.version, version_id, range).await?;
     if !download.is_partial() && len as u64 != wanted.size {
         return Err(TransferError::ChangedThere(wanted.path.clone()));
     }
-    bytes.clear();
-    bytes.reserve_exact(len);
-    while bytes.len() < len {
+    bytes.begin(start, len);
+    let mut missing = len;
+    while missing > 0 {
         match download.next().await {
-            Ok(Some(some)) => bytes.extend_from_slice(&some[..some.len().min(len - bytes.len())]),
+            Ok(Some(some)) => {
+                let some = &some[..some.len().min(missing)];
+                bytes.push(some);
+                missing -= some.len();
+            }
             Ok(None) => break,
             Err(error) => return Ok(Some(error)),
         }
@@ -386,15 +392,15 @@ async fn keep(
     engine: &Engine,
     wanted: &Arc<Wanted>,
     pieces: &[Piece],
-    bytes: Vec<u8>,
-) -> Result<(usize, Vec<u8>), TransferError> {
+    bytes: Stretch,
+) -> Result<(usize, Stretch), TransferError> {
     let Some(start) = pieces.first().map(|piece| piece.offset) else { return Ok((0, bytes)) };
-    let end = start + bytes.len() as u64;
+    let end = start + bytes.bytes().len() as u64;
     let is_whole = |piece: &&Piece| piece.offset + u64::from(piece.chunk.size) <= end;
     let whole: Vec<Chunk> = pieces.iter().take_while(is_whole).map(|piece| piece.chunk).collect();
     let (count, size) = (whole.len(), whole.iter().map(|chunk| chunk.size as usize).sum::<usize>());
     let part = wanted.part.clone();
-    let write = move || Ok((write_verified(&part, start, &whole, &bytes[..size])?, bytes));
+    let write = move || Ok((write_verified(&part, &whole, &bytes, size)?, bytes));
     let (is_good, bytes) = blocking(engine, wanted, "writing", write).await?;
     if !is_good {
         return Err(TransferError::NotAsAnnounced(wanted.path.clone()));
@@ -403,9 +409,9 @@ async fn keep(
     Ok((count, bytes))
 }
 
-/// Writes chunks that follow each other, if their bytes are what their hashes say.
-fn write_verified(part: &Path, start: u64, chunks: &[Chunk], bytes: &[u8]) -> io::Result<bool> {
-    let mut rest = bytes;
+/// Writes chunks that follow each other, `len` bytes in all, if those are what their hashes say.
+fn write_verified(part: &Path, chunks: &[Chunk], bytes: &Stretch, len: usize) -> io::Result<bool> {
+    let mut rest = bytes.bytes();
     for chunk in chunks {
         let (piece, behind) = rest.split_at(chunk.size as usize);
         if sha256(piece) != chunk.hash {
@@ -413,7 +419,7 @@ fn write_verified(part: &Path, start: u64, chunks: &[Chunk], bytes: &[u8]) -> io
         }
         rest = behind;
     }
-    Part::open(part)?.write_at(bytes, start).map(|()| true)
+    Part::open(part)?.write(bytes, len).map(|()| true)
 }
 
 #[cfg(test)]

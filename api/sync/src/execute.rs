@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 use crate::cutting::SMALL_MAX;
+use crate::deletions;
 use crate::disk;
 use crate::engine::{Engine, TransferError};
 use crate::failure::{Exit, Failure};
@@ -58,6 +59,8 @@ pub(crate) struct Executor<'a> {
 enum Side {
     Here,
     Server,
+    /// On the server too, but not before one more look.
+    Deletion,
     Content,
 }
 
@@ -68,9 +71,8 @@ fn side(step: &Step) -> Side {
         | Step::DeleteLocalFile { .. }
         | Step::DeleteLocalFolder { .. }
         | Step::MakeLocalFolder { .. } => Side::Here,
-        Step::MoveRemote { .. } | Step::DeleteRemote { .. } | Step::MakeRemoteFolder { .. } => {
-            Side::Server
-        }
+        Step::MoveRemote { .. } | Step::MakeRemoteFolder { .. } => Side::Server,
+        Step::DeleteRemote { .. } => Side::Deletion,
         Step::Adopt { .. }
         | Step::MarkRemote { .. }
         | Step::MarkLocal { .. }
@@ -97,6 +99,10 @@ impl<'a> Executor<'a> {
             match run.first().map(side) {
                 Some(Side::Here) => run.iter().for_each(|step| self.here(step)),
                 Some(Side::Server) => server_steps::perform(&mut self, run).await?,
+                Some(Side::Deletion) => {
+                    let steps = deletions::confirmed(&mut self, run).await;
+                    server_steps::perform(&mut self, &steps).await?;
+                }
                 Some(Side::Content) => self.content(run).await?,
                 None => {}
             }
@@ -129,7 +135,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn disk(&self, path: &str) -> PathBuf {
+    pub(crate) fn disk(&self, path: &str) -> PathBuf {
         self.pair.root.join(self.round.scan.on_disk(path))
     }
 

@@ -10,6 +10,7 @@ mod answers;
 mod args;
 mod commands;
 mod cutting;
+mod deletions;
 mod disk;
 mod download;
 mod engine;

@@ -125,10 +125,12 @@ async fn look(
     // What is not selected, and what is in the way here, is left out of all three trees.
     let in_step =
         |path: &String| pair.selection.takes_all_of(path) && !is_blocked(&scan.blocked, path);
+    let left_there = remote.keys().filter(|path| !in_step(path)).cloned().collect();
     let trees = Trees {
         local: scan.tree.clone(),
         remote: keep(remote, in_step),
         base: keep(base, in_step),
+        left_there,
     };
     Ok(Round { scan, trees, known: Known::default() })
 }

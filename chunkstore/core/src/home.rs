@@ -3,7 +3,8 @@
 //! The homes of a chunk are the first drives of its rank. Which of its shards lies on which home
 //! does not matter, so a plan keeps as many as can be where they are (a largest matching of indexes
 //! and homes), moves those that lie elsewhere, and asks for those that nobody has to be made anew.
-//! Drives that did not answer may hold what is missing: a plan never assumes that they do not.
+//! Drives that did not answer may hold what is missing: a plan does not count on it that they do not,
+//! but where the shards that are known are just enough, it does not count on it that they do either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,8 @@ pub struct View<'a> {
     pub homes: &'a [DriveId],
     /// How many shards the chunk has.
     pub shards: usize,
+    /// How many of them give the chunk back.
+    pub needed: usize,
     pub seen: &'a [Seen],
     /// Drives of nodes that did not answer.
     pub silent: &'a BTreeSet<DriveId>,
@@ -123,17 +126,20 @@ pub fn plan(view: &View<'_>) -> Plan {
     };
     let (astray, missing): (Vec<u8>, Vec<u8>) =
         unseated.into_iter().partition(|index| first_of(*index).is_some());
+    let known: BTreeSet<u8> = sound.iter().map(|(index, _)| *index).collect();
+    // With one less the chunk were gone: one more comes before better places for those there are.
+    let is_urgent = known.len() == view.needed;
+    let order = match is_urgent {
+        true => [missing, astray].concat(),
+        false => [astray, missing].concat(),
+    };
     let mut free = free.into_iter();
-    for index in astray {
+    for index in order {
         let from = first_of(index);
+        // There is a place for each shard: those that find none left may lie on the silent homes.
         let to = free.next();
         plan.keepers.extend(to.or(from).map(|keeper| (index, keeper)));
         plan.writes.extend(to.map(|to| Write { index, from, to }));
-    }
-    // There is a place for each shard: those that find none left may lie on the silent homes.
-    for (index, to) in missing.into_iter().zip(free) {
-        plan.keepers.insert(index, to);
-        plan.writes.push(Write { index, from: None, to });
     }
     plan
 }
@@ -167,7 +173,8 @@ mod tests {
     fn of(homes: &[u128], shards: usize, seen: &[Seen], silent: &[u128]) -> Plan {
         let homes: Vec<DriveId> = homes.iter().map(|id| DriveId(*id)).collect();
         let silent = silent.iter().map(|id| DriveId(*id)).collect();
-        plan(&View { homes: &homes, shards, seen, silent: &silent })
+        let needed = shards.saturating_sub(1);
+        plan(&View { homes: &homes, shards, needed, seen, silent: &silent })
     }
 
     fn told(plan: &Plan) -> Vec<String> {
@@ -188,6 +195,12 @@ mod tests {
         let away = [seen(0, 1), seen(1, 2), seen(2, 9)];
         assert_eq!(told(&of(&[1, 2, 3], 3, &away, &[3])), [""; 0]);
         assert_eq!(told(&of(&[1, 2, 3], 3, &away, &[])), ["2: 9 to 3"]);
+        // One of two copies is rotten where it belongs, the other stands in for a home that is away.
+        let rotten = Seen { is_sound: false, ..seen(0, 3) };
+        let last = of(&[3, 2], 2, &[rotten, seen(1, 1)], &[2]);
+        assert_eq!(told(&last), ["0: new to 3"], "the last one is not moved");
+        assert!(!last.is_superfluous(1, DriveId(1)));
+        assert_eq!(told(&of(&[3, 2], 2, &[rotten, seen(1, 1)], &[])), ["0: new to 3", "1: 1 to 2"]);
         // One home has two, and one of these is there twice.
         let twice = [seen(0, 1), seen(1, 2), seen(1, 3), seen(2, 3)];
         let twice = of(&[1, 2, 3], 3, &twice, &[]);
@@ -235,7 +248,9 @@ mod tests {
                     })
                     .collect();
                 let silent = BTreeSet::new();
-                let plan = plan(&View { homes: &homes, shards, seen: &seen, silent: &silent });
+                let plan = plan(&View {
+                    homes: &homes, shards, needed: shards - 1, seen: &seen, silent: &silent,
+                });
                 let before: BTreeSet<u8> = seen.iter().filter(|s| s.is_sound).map(|s| s.index)
                     .collect();
                 for write in &plan.writes {

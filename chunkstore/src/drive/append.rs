@@ -170,7 +170,15 @@ impl Appender {
         };
         self.end = end;
         let mut index = super::held(index);
-        entries.iter().for_each(|entry| index.apply(self.pack, entry));
+        for (entry, new) in entries.iter().zip(wanted) {
+            // What is copied as it lies is no better at its new place.
+            let is_copy = matches!(new.condition, Condition::LiesAt(..));
+            let was_rotten = is_copy && index.is_rotten(entry.print);
+            index.apply(self.pack, entry);
+            if let Some(slot) = index.get(entry.print).filter(|_| was_rotten) {
+                index.mark_rotten(entry.print, slot);
+            }
+        }
         drop(index);
         self.hints.pending.extend(entries);
         Ok(self.ticket())

@@ -1,7 +1,8 @@
 //! Compaction: what lives in a pack is written again at the end of the log, then the pack goes.
 //!
 //! A copy is an ordinary append: durable before the pack is removed, and left out where the shard
-//! died or moved meanwhile. A crash in between leaves both, of which the later one counts.
+//! died or moved meanwhile. What has rotted is copied as well, since it may be mended yet by hand,
+//! and known to be rotten from then on. A crash in between leaves both, of which the later one counts.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -114,6 +115,11 @@ impl Drive {
             let mut body = vec![0; entry.body_len as usize];
             if !body.is_empty() {
                 file.read_uncached_at(&mut body, at + SHARD_PREFIX as u64)?;
+            }
+            if let (Record::Shard(header), Condition::LiesAt(print, slot)) = (&record, condition)
+                && !header.matches(&body)
+            {
+                self.mark_rotten(print, slot);
             }
             bytes += entry.len() as usize;
             records.push(NewRecord { record, body: Bytes::from(body), condition });

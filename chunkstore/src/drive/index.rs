@@ -157,6 +157,15 @@ impl Index {
         }
     }
 
+    /// How many shards another index tells otherwise: where they lie, or that they are trash.
+    pub(crate) fn differences(&self, other: &Self) -> u64 {
+        let places = self.live.iter().filter(|(print, slot)| other.live.get(print) != Some(slot));
+        let trashed =
+            self.trashed.iter().filter(|(print, at)| other.trashed.get(print) != Some(at));
+        let lacking = other.live.keys().filter(|print| !self.live.contains_key(print));
+        (places.count() + trashed.count() + lacking.count()) as u64
+    }
+
     /// All packs are read: forgets what was said of shards that are not there.
     pub(crate) fn settle(&mut self) {
         let live = &self.live;

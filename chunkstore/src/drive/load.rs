@@ -105,7 +105,7 @@ fn complete_hints(
 }
 
 /// The numbers of the packs, rising; hints that lost their pack are removed.
-fn pack_numbers(world: &World, folder: &Path) -> io::Result<Vec<u32>> {
+pub(super) fn pack_numbers(world: &World, folder: &Path) -> io::Result<Vec<u32>> {
     let number = |name: &str, ending: &str| name.strip_suffix(ending)?.parse::<u32>().ok();
     let entries = world.disk().list(&folder.join("packs"))?;
     let packs: Vec<u32> = entries.iter().filter_map(|entry| number(&entry.name, ".pack")).collect();

@@ -19,7 +19,7 @@ mod hint;
 pub(crate) mod identity;
 pub(crate) mod index;
 mod load;
-mod record;
+pub(crate) mod record;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -91,7 +91,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn pack_path(folder: &Path, pack: u32) -> PathBuf {
+pub(crate) fn pack_path(folder: &Path, pack: u32) -> PathBuf {
     folder.join("packs").join(format!("{pack:08}.pack"))
 }
 
@@ -304,6 +304,15 @@ impl Drive {
 
     pub(crate) fn space(&self) -> io::Result<Space> {
         self.world.disk().space(&self.folder)
+    }
+
+    /// The numbers of its packs, rising; none where the drive does not answer.
+    pub(crate) fn pack_numbers(&self) -> Vec<u32> {
+        load::pack_numbers(&self.world, &self.folder).unwrap_or_default()
+    }
+
+    pub(crate) fn seal(&self) -> &record::Seal {
+        &self.seal
     }
 
     /// Asks something of the index.

@@ -54,6 +54,7 @@ struct Sent {
 struct Spread {
     inner: Arc<Inner>,
     layout: Arc<Layout>,
+    class: Class,
     chunks: Vec<Option<Chunk>>,
     pending: Vec<Pending>,
     failed: BTreeSet<DriveId>,
@@ -69,6 +70,7 @@ pub(crate) async fn spread(
     inner: Arc<Inner>,
     chunks: Vec<Result<(StoredChunk, Shape), PutError>>,
     pending: Vec<Pending>,
+    class: Class,
     held: impl Send + 'static,
 ) -> Vec<Answer> {
     let layout = inner.layout();
@@ -99,6 +101,7 @@ pub(crate) async fn spread(
     let spread = Spread {
         inner: Arc::clone(&inner),
         layout,
+        class,
         chunks: waiting,
         pending,
         failed: BTreeSet::new(),
@@ -184,7 +187,7 @@ impl Spread {
     }
 
     fn call(&self, node: NodeId, shards: Vec<(DriveId, Pending)>) -> BoxFuture<Sent> {
-        let inner = Arc::clone(&self.inner);
+        let (inner, class) = (Arc::clone(&self.inner), self.class);
         let away = shards.iter().any(|(drive, shard)| self.is_away_from_home(*drive, shard));
         if away {
             inner.want_survey();
@@ -198,7 +201,7 @@ impl Spread {
                 return Sent { node, shards, kept };
             }
             let request = Request::Put { drives, away };
-            let reply = inner.ask(node, Class::ShardForeground, &request, &bodies).await;
+            let reply = inner.ask(node, class, &request, &bodies).await;
             let kept = match reply {
                 Ok((Reply::Put(kept), _)) => Some(kept),
                 _ => None,

@@ -33,9 +33,13 @@ const COMPACTIONS: usize = 16;
 /// Chunks that a survey keeps in mind before it mends them, and how many it mends at a time.
 const AMISS_MAX: usize = 100_000;
 const MENDED_TOGETHER: usize = 4;
-/// At least so often all shards are counted, and while a node is away no less often than this.
+/// At least so often all shards are counted.
 const SURVEY_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// A survey that could not do all is repeated, ever less often, until so much of the time goes into
+/// it; but no less often than the first of these wants, and no more often than the second.
+const SURVEY_SHARE: u32 = 10;
 const SURVEY_WAIT_MAX: Duration = Duration::from_secs(600);
+const SURVEY_WAIT_MIN: Duration = Duration::from_secs(60);
 
 /// How far the scrub of a drive is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,7 +48,7 @@ pub(crate) struct Progress {
     pub(crate) done_bytes: u64,
     pub(crate) cycles: u64,
     /// Since this cycle began, up to `seen`.
-    elapsed: Duration,
+    pub(crate) elapsed: Duration,
     seen: Instant,
 }
 
@@ -100,11 +104,14 @@ impl Store {
             } else if !(self.0.is_survey_wanted() && passed >= wait || passed >= SURVEY_EVERY) {
                 continue;
             }
+            let begun = self.0.world.now();
             let report = self.survey().await;
             surveyed = self.0.world.now();
             // While a node is away each survey finds the same.
             let is_held_up = report.postponed_chunks > 0;
-            wait = if is_held_up { (wait * 2).min(SURVEY_WAIT_MAX) } else { every };
+            let longest = surveyed.since(begun).saturating_mul(SURVEY_SHARE);
+            let longest = longest.clamp(SURVEY_WAIT_MIN, SURVEY_WAIT_MAX).max(every);
+            wait = if is_held_up { (wait * 2).min(longest) } else { every };
         }
     }
 
@@ -112,6 +119,7 @@ impl Store {
     pub async fn compact(&self) -> CareReport {
         let mut report = CareReport::default();
         for drive in &self.0.drives {
+            let rotten = drive.with_index(crate::drive::index::Index::rotten_count);
             for _ in 0..COMPACTIONS {
                 match drive.compact_one().await {
                     Ok(Some(done)) => {
@@ -124,6 +132,9 @@ impl Store {
                         break;
                     }
                 }
+            }
+            if drive.with_index(crate::drive::index::Index::rotten_count) > rotten {
+                self.0.want_survey();
             }
         }
         report
@@ -304,14 +315,13 @@ impl Inner {
     fn chunks_of(&self, drive: &Drive, page: &[Held], deep: bool) -> Vec<(ChunkKey, Shape)> {
         let mut chunks = BTreeMap::new();
         for held in page {
-            let header = match drive.read(held.print, |_| None) {
+            let read = || drive.read(held.print, |_| None);
+            // A sector may fail once; twice, and its siblings have to look for whose it was.
+            let header = match read().or_else(|_| read()) {
                 Ok(header) => header,
-                Err(ReadError::Rotten) => {
+                Err(error) => {
+                    tracing::warn!(drive = %drive.id, %error, "a shard's head cannot be read");
                     self.note_nameless(drive, held);
-                    continue;
-                }
-                Err(ReadError::Io(error)) => {
-                    tracing::warn!(drive = %drive.id, %error, "a shard could not be read");
                     continue;
                 }
             };

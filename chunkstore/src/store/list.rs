@@ -74,6 +74,8 @@ impl Inner {
                         is_trashed: drive.is_trashed(held.print),
                     }),
                     Err(ReadError::Rotten) => self.note_nameless(drive, &held),
+                    // It is known, and the others are to be listed all the same.
+                    Err(ReadError::Io(_)) if held.is_rotten => {}
                     Err(ReadError::Io(error)) => return Err(error),
                 }
             }

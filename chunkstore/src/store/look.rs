@@ -120,7 +120,8 @@ impl Inner {
     pub(super) fn judge(&self, looked: &Looked) -> Amiss {
         let Looked { homes, shape, silent, .. } = looked;
         let seen = looked.seen();
-        let plan = plan(&View { homes, shards: shape.shards(), seen: &seen, silent });
+        let (shards, needed) = (shape.shards(), shape.needed());
+        let plan = plan(&View { homes, shards, needed, seen: &seen, silent });
         let drive = responsible(homes, &seen);
         Amiss { plan, is_responsible: drive.is_some_and(|drive| self.drive(drive).is_some()) }
     }

@@ -2,7 +2,8 @@
 //!
 //! Who has a shard that lies astray brings it home himself; what nobody has is made by the one node
 //! that is responsible for the chunk, out of any shards that are enough. A shard is dropped only
-//! once its home has vouched for another one.
+//! once its home has vouched for another one, and while the chunk lacks none: what stands in for a
+//! node that is away may be the last that another node's damage leaves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -213,21 +214,29 @@ impl Inner {
         written
     }
 
-    /// Drops the shards here that others have taken the place of.
+    /// Drops the shards here that others have taken the place of, once none of the chunk's is
+    /// lacking.
     async fn clear(
         self: &Arc<Self>,
         looked: &Looked,
         amiss: &Amiss,
         written: &[(u8, DriveId)],
     ) -> Result<(), MendError> {
+        let keepers = &amiss.plan.keepers;
+        let is_there = |place: (u8, DriveId)| {
+            let mut sound = looked.found.iter().filter(|found| found.is_sound);
+            written.contains(&place) || sound.any(|found| (found.index, found.drive) == place)
+        };
+        let is_whole = keepers.len() >= looked.shape.shards()
+            && keepers.iter().all(|(index, keeper)| is_there((*index, *keeper)));
+        if !is_whole {
+            // The next survey finds them again.
+            return Ok(());
+        }
         let mut are_all_gone = true;
         for found in &looked.found {
-            let Some(keeper) = amiss.plan.keepers.get(&found.index) else { continue };
-            let is_there = written.contains(&(found.index, *keeper))
-                || looked.found.iter().any(|other| {
-                    other.is_sound && (other.index, other.drive) == (found.index, *keeper)
-                });
-            if is_there && *keeper != found.drive && self.drive(found.drive).is_some() {
+            let Some(keeper) = keepers.get(&found.index) else { continue };
+            if *keeper != found.drive && self.drive(found.drive).is_some() {
                 let left = self.leave(&looked.key, found.index, found.drive, *keeper).await?;
                 are_all_gone &= left;
             }

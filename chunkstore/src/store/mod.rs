@@ -1,6 +1,7 @@
 //! The store: all drives of this node, and the way to those of others, under one handle.
 
 pub(crate) mod care;
+pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod fresh;
 pub(crate) mod layout;
@@ -11,6 +12,7 @@ mod losses;
 mod mend;
 pub(crate) mod read;
 mod reclaim;
+pub(crate) mod recode;
 mod repair;
 pub(crate) mod stats;
 pub(crate) mod told;
@@ -76,8 +78,9 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
-    /// Opens the drives in these folders; empty folders become new drives. A drive that fails is
-    /// left out as long as another one works: the others can stand in for it.
+    /// Opens the drives in these folders; empty folders become new drives. A drive that fails, or
+    /// cannot tell any more which one it is, is left out as long as another one works: the others
+    /// can stand in for it.
     ///
     /// # Errors
     /// When a folder is not one of this cluster's drives that this process may have, or none works.
@@ -179,9 +182,10 @@ fn open_drives(
                     return Err(OpenError::Twice { first: twin.folder.clone(), second: folder });
                 }
             }
-            Err(OpenError::Io { path, source }) => {
-                tracing::error!(path = %path.display(), error = %source, "a drive does not open");
-                failed = Some(OpenError::Io { path, source });
+            Err(error @ (OpenError::Io { .. } | OpenError::NoIdentity { .. })) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "a drive is left out");
+                failed = Some(error);
             }
             Err(error) => return Err(error),
         }

@@ -128,19 +128,12 @@ impl Inner {
             return (Ok(plain), is_damaged);
         }
         let collected = self.collect(key, Class::ShardForeground).await;
-        let Collected { whole, sound, needed, silent, is_damaged } = collected;
-        let plain = match (whole, needed) {
-            (Some(whole), _) => Ok(whole.plain),
-            (None, needed) if silent > 0 => Err(GetError::Unanswered { silent, sound, needed }),
-            (None, Some(needed)) => Err(GetError::Damaged { sound, needed }),
-            (None, None) if is_damaged => Err(GetError::Damaged { sound, needed: 1 }),
-            (None, None) => Err(GetError::NotFound),
-        };
-        (plain, is_damaged)
+        let is_damaged = collected.is_damaged;
+        (plain_of(collected), is_damaged)
     }
 
     /// Whether these shards, if they are sound, give their chunk back; blocks.
-    fn is_enough(&self, sources: &[(usize, Held)]) -> bool {
+    pub(super) fn is_enough(&self, sources: &[(usize, Held)]) -> bool {
         let Some((at, held)) = sources.first() else { return false };
         let indexes: BTreeSet<u8> = sources.iter().map(|(_, held)| held.print.index()).collect();
         let header = self.drives[*at].read(held.print, |_| None);
@@ -197,6 +190,18 @@ impl Inner {
             }
         }
         reading
+    }
+}
+
+/// The chunk that was put together of what several nodes have, or why there is none.
+pub(super) fn plain_of(collected: Collected) -> Result<Bytes, GetError> {
+    let Collected { whole, sound, needed, silent, is_damaged } = collected;
+    match (whole, needed) {
+        (Some(whole), _) => Ok(whole.plain),
+        (None, needed) if silent > 0 => Err(GetError::Unanswered { silent, sound, needed }),
+        (None, Some(needed)) => Err(GetError::Damaged { sound, needed }),
+        (None, None) if is_damaged => Err(GetError::Damaged { sound, needed: 1 }),
+        (None, None) => Err(GetError::NotFound),
     }
 }
 

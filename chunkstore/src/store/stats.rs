@@ -27,6 +27,8 @@ pub struct DriveStats {
     /// Of the scrub cycle under way.
     pub scrubbed_bytes: u64,
     pub scrub_cycles: u64,
+    /// Since that cycle began, while a node had the drive.
+    pub scrub_seconds: u64,
 }
 
 /// The store, in numbers.
@@ -37,6 +39,8 @@ pub struct Stats {
     pub mended_shards: u64,
     /// Since the start: chunks found without enough sound shards.
     pub lost_chunks: u64,
+    /// Since the start: chunks written again with another profile.
+    pub recoded_chunks: u64,
     /// Since the start: bytes that compaction gave back.
     pub compacted_bytes: u64,
     /// By the last survey: shards that this node has to make anew, and those of its own that lie
@@ -56,6 +60,7 @@ pub struct Stats {
 pub(crate) struct Counts {
     pub(crate) mended_shards: AtomicU64,
     pub(crate) lost_chunks: AtomicU64,
+    pub(crate) recoded_chunks: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
     pub(crate) shards_to_repair: AtomicU64,
     pub(crate) misplaced_shards: AtomicU64,
@@ -89,12 +94,14 @@ impl Store {
                 is_suspect: drive.is_suspect(),
                 scrubbed_bytes: progress.done_bytes,
                 scrub_cycles: progress.cycles,
+                scrub_seconds: progress.elapsed.as_secs(),
             })
         });
         Stats {
             drives: drives.collect(),
             mended_shards: counts.mended_shards.load(Ordering::Relaxed),
             lost_chunks: counts.lost_chunks.load(Ordering::Relaxed),
+            recoded_chunks: counts.recoded_chunks.load(Ordering::Relaxed),
             compacted_bytes: counts.compacted_bytes.load(Ordering::Relaxed),
             shards_to_repair: counts.shards_to_repair.load(Ordering::Relaxed),
             misplaced_shards: counts.misplaced_shards.load(Ordering::Relaxed),

@@ -11,6 +11,7 @@ use chunkstore_core::stripe::{Form, Shape, encode};
 use futures_util::future::join_all;
 use node_base::limits::CHUNK_MAX;
 use node_base::{ClusterMap, Generation, Profile, Sha256, TenantId, sha256};
+use node_world::Class;
 
 use super::error::PutError;
 use super::{Inner, Store, held};
@@ -51,7 +52,8 @@ impl Store {
         expected: Option<Sha256>,
     ) -> Result<StoredChunk, PutError> {
         let chunk = NewChunk { tenant, generation, plain, expected };
-        let mut results = Arc::clone(&self.0).put_batch(vec![chunk]).await;
+        let put = Arc::clone(&self.0).put_batch(vec![chunk], Class::ShardForeground);
+        let mut results = put.await;
         results.pop().unwrap_or(Err(PutError::NotDurable { durable: 0 }))
     }
 
@@ -70,15 +72,18 @@ impl Store {
             }
             room = room.saturating_sub(len);
         }
-        let batches = batches.into_iter().map(|batch| Arc::clone(&self.0).put_batch(batch));
+        let put = |batch| Arc::clone(&self.0).put_batch(batch, Class::ShardForeground);
+        let batches = batches.into_iter().map(put);
         join_all(batches).await.into_iter().flatten().collect()
     }
 }
 
 impl Inner {
-    async fn put_batch(
+    /// Stores chunks that share their syncs; `class` is how they travel to other nodes.
+    pub(super) async fn put_batch(
         self: Arc<Self>,
         chunks: Vec<NewChunk>,
+        class: Class,
     ) -> Vec<Result<StoredChunk, PutError>> {
         let bytes = chunks.iter().map(|chunk| chunk.plain.len().min(CHUNK_MAX)).sum::<usize>();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.settings.in_flight_bytes);
@@ -89,7 +94,7 @@ impl Inner {
             let batch = self.world.blocking(move || Batch::code_all(inner, chunks)).await;
             let coded = |chunk: Coded| (chunk.stored, chunk.shape);
             let chunks = batch.chunks.into_iter().map(|chunk| chunk.map(coded)).collect();
-            return spread(self, chunks, batch.pending, in_flight).await;
+            return spread(self, chunks, batch.pending, class, in_flight).await;
         }
         let mut batch = self.world.blocking(move || Batch::code_all(inner, chunks).write()).await;
         while !batch.written.is_empty() {

@@ -61,6 +61,28 @@ fn what_is_not_our_drive_is_refused_and_told_why() {
 }
 
 #[test]
+fn a_drive_that_cannot_tell_which_one_it_is_is_left_out_and_the_others_serve() {
+    simulate(2, async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        let key = on(&world, async move { put(&open(&here, 3).await, 1, 100_000).await }).await;
+        sim.crash(NODE);
+        assert!(sim.rot(NODE, Path::new("/drive-1/drive"), 9, 1));
+        let world = sim.world(NODE);
+        let here = world.clone();
+        on(&world, async move {
+            let store = open(&here, 3).await;
+            assert_eq!(store.drives().len(), 2);
+            assert_eq!(store.get(&key).await.expect("two of three"), noise(1, 100_000));
+            store.survey().await;
+            store.survey().await;
+            assert!(store.verify(&key).await.missing.is_empty());
+        })
+        .await;
+    });
+}
+
+#[test]
 fn an_index_made_from_hints_or_from_the_packs_alone_is_the_one_that_was() {
     for seed in 0..10 {
         simulate(seed, async |sim| {

@@ -187,3 +187,60 @@ fn drives_that_fail_reads_and_misdirect_writes_never_make_the_store_lie() {
         });
     }
 }
+
+#[test]
+fn what_is_known_to_be_rotten_is_so_too_where_compaction_has_brought_it() {
+    simulate(3, async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        let (store, keys) = on(&world, async move {
+            let store = open(&here, 1).await;
+            let mut keys = Vec::new();
+            for n in 0..4 {
+                keys.push(put(&store, n, 200_000).await);
+            }
+            (store, keys)
+        })
+        .await;
+        // Two chunks fill a pack: of the first pack one rots, and the other is deleted.
+        assert!(sim.rot(NODE, Path::new("/drive-0/packs/00000000.pack"), 300_000, 1));
+        on(&world, async move {
+            store.purge(vec![keys[0]]).await.expect("noted");
+            assert_eq!(store.compact().await.compacted_packs, 1);
+            assert_eq!(store.stats().drives[0].rotten_shards, 1);
+            assert!(store.get(&keys[1]).await.is_err());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_shard_whose_head_is_in_a_bad_sector_is_made_anew() {
+    simulate(4, async |sim| {
+        let world = sim.world(NODE);
+        let here = world.clone();
+        let (store, key) = on(&world, async move {
+            let store = open(&here, 2).await;
+            let key = put(&store, 1, 3_000).await;
+            (store, key)
+        })
+        .await;
+        let pack = Path::new("/drive-1/packs/00000000.pack");
+        let bad = DiskFaults { read_error: 1.0, ..DiskFaults::default() };
+        sim.set_disk_faults_below(NODE, pack, bad).expect("a path");
+        let tried = store.clone();
+        on(&world, async move { tried.survey().await }).await;
+        assert_eq!(store.stats().drives.iter().map(|drive| drive.rotten_shards).sum::<u64>(), 1);
+        sim.set_disk_faults_below(NODE, pack, DiskFaults::default()).expect("a path");
+        on(&world, async move {
+            store.survey().await;
+            store.survey().await;
+            assert_eq!(store.verify(&key).await.sound.len(), 2);
+            assert_eq!(
+                store.stats().drives.iter().map(|drive| drive.rotten_shards).sum::<u64>(),
+                0
+            );
+        })
+        .await;
+    });
+}

@@ -6,6 +6,8 @@
 //!
 //! Never here: the real outside, and rules about files.
 
+pub mod backup;
+pub mod check;
 mod first;
 mod map;
 mod settings;
@@ -34,7 +36,7 @@ pub use api::serve::{ServeSettings, serve};
 pub use api_ops::Ops;
 pub use axum::{Router, body::Body};
 pub use first::{EMAIL as FIRST_EMAIL, FirstSignIn};
-pub use raft::JoinError;
+pub use raft::{CheckError, FolderError, JoinError};
 pub use settings::{ChunkSettings, JoinSettings, Settings};
 
 /// Why a node does not start.
@@ -47,6 +49,11 @@ pub enum StartError {
         path.display()
     )]
     NotOurs { path: PathBuf },
+    #[error(
+        "{} was being filled from a backup; restore that again, or empty the folder",
+        path.display()
+    )]
+    HalfRestored { path: PathBuf },
     #[error("the data directory {} cannot be used", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -288,6 +295,9 @@ async fn check_folder(world: &World, folder: &Path) -> Result<(), StartError> {
         })
         .await
         .map_err(|source| StartError::Folder { path: folder.to_owned(), source })?;
+    if entries.iter().any(|entry| entry.name == backup::NOTE) {
+        return Err(StartError::HalfRestored { path: folder.to_owned() });
+    }
     let ours = |name: &str| ["raft", "chunks"].contains(&name);
     if entries.is_empty() || entries.iter().any(|entry| ours(&entry.name)) {
         return Ok(());

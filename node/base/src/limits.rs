@@ -27,6 +27,8 @@ pub const MIME_TYPE_MAX: usize = 255;
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
 /// Files in one batch, changes in one apply.
 pub const BATCH_ITEMS_MAX: usize = 1_000;
+/// What a client calls an entry of a list, in bytes.
+pub const CLIENT_REF_MAX: usize = 255;
 
 /// A name, in bytes after normalisation.
 pub const NAME_MAX: usize = 255;

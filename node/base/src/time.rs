@@ -17,6 +17,8 @@ pub use std::time::Duration;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The first moment RFC 3339 can write: the beginning of the year 0.
+    pub const MIN: Self = Self(-62_167_219_200_000);
     /// The last moment RFC 3339 can write: the end of the year 9999.
     pub const MAX: Self = Self(253_402_300_799_999);
 
@@ -67,7 +69,9 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
         let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
-        i64::try_from(millis).map(Self).map_err(|_| TimestampError)
+        let moment = i64::try_from(millis).map(Self).map_err(|_| TimestampError)?;
+        // An offset may lead out of the years that can be written again.
+        if (Self::MIN..=Self::MAX).contains(&moment) { Ok(moment) } else { Err(TimestampError) }
     }
 }
 
@@ -81,6 +85,16 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-11-23T14:05:09.007Z");
         assert_eq!("2026-11-23T15:05:09.007+01:00".parse(), Ok(moment));
         assert_eq!("yesterday".parse::<Timestamp>(), Err(TimestampError));
+    }
+
+    #[test]
+    fn an_offset_leads_no_further_than_can_be_written() {
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59.999-00:01"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
+        }
+        for moment in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
     }
 
     #[test]

@@ -589,6 +589,20 @@ pub enum Upkeep {
     ForgetReaped { up_to: u64 },
     /// A version's checksum, computed from its bytes.
     SetChecksum { tenant: TenantId, file: FileId, number: u32, version: VersionId, sha256: Sha256 },
+    /// Chunks that were coded anew: each record takes the new copy, if it is still as it was.
+    Recode { tenant: TenantId, chunks: Vec<Recoded> },
+    /// Holds the reaping of what is condemned from now on, for so many seconds of log time; or goes
+    /// on holding what it names. No seconds end it.
+    Hold { hold: Option<u64>, seconds: u32 },
+}
+
+/// A chunk that was read and written again with another profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recoded {
+    pub hash: Sha256,
+    /// The copy that was read.
+    pub from: Generation,
+    pub written: Written,
 }
 
 /// Who is of the cluster, and on which drives its bytes are. Nodes alone say so.

@@ -17,6 +17,7 @@ mod fixture;
 pub mod outcome;
 mod overlay;
 pub mod query;
+pub mod restore;
 pub mod table;
 pub mod tables;
 

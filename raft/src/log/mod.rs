@@ -23,7 +23,10 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use node_world::World;
 pub(crate) use store::LogStore;
+
+use crate::types::{LogId, Vote};
 
 /// How the log is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +35,52 @@ pub(crate) struct LogSettings {
     pub(crate) segment_bytes: u64,
     /// How many bytes of recent entries stay in memory.
     pub(crate) cache_bytes: usize,
+}
+
+/// Makes a log that begins behind this entry, of which nothing is kept. Blocks.
+pub(crate) fn begin_behind(
+    world: &World,
+    folder: &Path,
+    settings: LogSettings,
+    entry: LogId,
+    vote: Vote,
+) -> Result<(), LogError> {
+    let mut recovered = files::Files::open(world, folder, &settings)?;
+    let facts = slots::Facts { vote: Some(vote.into()), purged: Some(entry.into()) };
+    recovered.files.save(facts)
+}
+
+/// What a log holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogFound {
+    pub entries: u64,
+    pub bytes: u64,
+    /// The first and last index.
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+    /// Up to where it was purged.
+    pub purged: Option<u64>,
+}
+
+/// Reads every frame of a log. What was torn behind its synced end is cut off, as at each start.
+/// Blocks.
+pub(crate) fn look(
+    world: &World,
+    folder: &Path,
+    settings: LogSettings,
+) -> Result<LogFound, LogError> {
+    let recovered = files::Files::open(world, folder, &settings)?;
+    for place in &recovered.places {
+        files::read(place)?;
+    }
+    let index = |place: &files::Place| place.log_id.index;
+    Ok(LogFound {
+        entries: recovered.places.len() as u64,
+        bytes: recovered.files.bytes(),
+        first: recovered.places.front().map(index),
+        last: recovered.places.back().map(index),
+        purged: recovered.facts.purged.map(|id| LogId::from(id).index),
+    })
 }
 
 /// Why the log cannot be read or written.

@@ -87,6 +87,22 @@ impl Redb {
     }
 }
 
+impl Redb {
+    /// Opens the tables in `folder`, which must be there, and says whether all their pages are what
+    /// was written.
+    pub(crate) fn open_checked(
+        world: &World,
+        folder: &Path,
+        cache_bytes: usize,
+    ) -> Result<(Self, bool), TableError> {
+        // Opening makes what is not there.
+        drop(world.disk().open(&folder.join(FILE), OpenMode::Read).map_err(engine)?);
+        let mut redb = Self::open(world, folder, cache_bytes)?;
+        let is_whole = redb.database.check_integrity().map_err(engine)?;
+        Ok((redb, is_whole))
+    }
+}
+
 impl Place {
     fn open(self, name: &str, mode: OpenMode) -> Result<Redb, TableError> {
         let disk = self.world.disk();

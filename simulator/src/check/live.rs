@@ -69,17 +69,22 @@ pub(super) async fn agreed(cluster: &Cluster) -> Vec<Violation> {
     }
 }
 
-/// Waits until the drives hold what the tables say, as often as they say, and nothing else.
+/// Waits until the drives hold what the tables say, as often as they say, and nothing else, and who
+/// is to leave has left. A node that holds the last of what cannot be made anew stays.
 pub(super) async fn tidy(cluster: &Cluster, tenant: TenantId, options: &Options) -> Vec<Violation> {
     let may_be_lost = options.may_lose_bytes();
     // A lease that is not given up within the time may still have bytes.
     let may_be_written = options.tuning.lease_seconds > LEASE_MAX;
     let end = cluster.now() + TIDY_WITHIN;
     loop {
-        let found = match Box::pin(bytes(cluster, tenant)).await {
+        let mut found = match Box::pin(bytes(cluster, tenant)).await {
             Ok(bytes) => leftover::check(&bytes, may_be_lost, may_be_written),
             Err(why) => vec![violation(format!("the drives cannot be looked at: {why}"))],
         };
+        let leaving = cluster.leaving();
+        if !leaving.is_empty() && !may_be_lost {
+            found.push(violation(format!("these nodes are to leave and do not: {leaving:?}")));
+        }
         if found.is_empty() || cluster.now() > end {
             return found;
         }
@@ -103,7 +108,8 @@ pub(super) async fn stand(cluster: &Cluster, node: NodeId, with_tables: bool) ->
     }
     Some(Stand {
         node,
-        term: status.term,
+        life: cluster.sim().incarnations(node),
+        ballot: (status.term, status.vote_for),
         leads: status.leads,
         last_entry: status.last_entry.unwrap_or_default(),
         applied_entry: status.applied_entry.unwrap_or_default(),

@@ -1,6 +1,9 @@
-//! What Raft promises, looked at while the run lasts: one leader a term, no leader without what was
-//! applied before, never back, one entry for an index and a term with the same before it, and the
+//! What Raft promises, looked at while the run lasts: one leader a ballot, no leader without what was
+//! applied before, never back, one entry for an index and a ballot with the same before it, and the
 //! same tables at the same place in the log.
+//!
+//! A ballot is a term and whom the vote is for. openraft orders votes by both: within one term a
+//! second leader may follow the first, and what figure 3 says of terms holds for ballots.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +17,10 @@ const PROMISED_IN: &str = "In Search of an Understandable Consensus Algorithm, f
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stand {
     pub(crate) node: NodeId,
-    pub(crate) term: u64,
+    /// How many times it was started.
+    pub(crate) life: u64,
+    /// Its vote.
+    pub(crate) ballot: Ballot,
     pub(crate) leads: bool,
     pub(crate) last_entry: u64,
     pub(crate) applied_entry: u64,
@@ -30,8 +36,8 @@ pub(crate) struct Mark {
     pub(crate) digest: Sha256,
 }
 
-/// A term and who led it. openraft orders leaders by both: within one term a second may follow.
-type Ballot = (u64, NodeId);
+/// A term and who is to lead it.
+pub(crate) type Ballot = (u64, NodeId);
 
 /// An entry as it was first seen: in whose log, and behind an entry of which leader.
 #[derive(Debug, Clone, Copy)]
@@ -47,12 +53,13 @@ pub(crate) struct Watch {
     entries: BTreeMap<(u64, Ballot), First>,
     /// How far each node's log went when it was looked at last, and what was applied of it.
     looked: BTreeMap<NodeId, (u64, u64)>,
-    leaders: BTreeMap<u64, NodeId>,
-    /// The last entry that anybody had applied by the time this term was first seen.
-    applied_before: BTreeMap<u64, u64>,
-    applied_max: u64,
-    /// The last term that each node led: its vote for itself was durable then.
-    led: BTreeMap<NodeId, u64>,
+    /// The life in which each ballot was won.
+    won: BTreeMap<Ballot, u64>,
+    /// The last entry that was applied by somebody with this vote: some leader of this ballot or a
+    /// lesser one had committed it.
+    applied: BTreeMap<Ballot, u64>,
+    /// The last ballot that each node won: its vote for itself was durable then.
+    led: BTreeMap<NodeId, Ballot>,
     tables: BTreeMap<u64, (NodeId, Sha256)>,
 }
 
@@ -94,39 +101,46 @@ impl Watch {
     /// Compares what is with what was.
     pub(crate) fn see(&mut self, stand: Stand) -> Vec<Violation> {
         let mut violations = Vec::new();
-        let Stand { node, term, .. } = stand;
+        let Stand { node, ballot, .. } = stand;
         let led = self.led.entry(node).or_default();
-        if term < *led {
-            let what = format!("node {node} led term {led}, and is in term {term} again");
+        if ballot < *led {
+            let what = format!("node {node} led by {led:?}, and its vote is {ballot:?} again");
             violations.push(violation("Raft: a vote is kept", what));
         }
         if stand.leads {
-            *led = term.max(*led);
+            *led = ballot.max(*led);
+            violations.extend(self.see_leader(&stand));
         }
-        self.applied_before.entry(term).or_insert(self.applied_max);
-        if stand.leads {
-            let leader = *self.leaders.entry(term).or_insert(node);
-            if leader != node {
-                let what = format!("nodes {leader} and {node} both lead term {term}");
-                violations.push(violation("Raft: election safety", what));
-            }
-            let needed = self.applied_before[&term];
-            if stand.last_entry < needed {
-                let last = stand.last_entry;
-                let what = format!(
-                    "node {node} leads term {term} with a log up to {last}, and {needed} was \
-                     applied before"
-                );
-                violations.push(violation("Raft: leader completeness", what));
-            }
-        }
-        self.applied_max = self.applied_max.max(stand.applied_entry);
+        let applied = self.applied.entry(ballot).or_default();
+        *applied = stand.applied_entry.max(*applied);
         if let Some((command, tables)) = stand.tables {
             let (by, first) = *self.tables.entry(command).or_insert((node, tables));
             if first != tables {
                 let what = format!("after command {command} nodes {by} and {node} differ");
                 violations.push(violation("Raft: state machine safety", what));
             }
+        }
+        violations
+    }
+
+    fn see_leader(&mut self, stand: &Stand) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let Stand { node, life, ballot, last_entry, .. } = *stand;
+        let won_in = *self.won.entry(ballot).or_insert(life);
+        if ballot.1 != node {
+            let what = format!("node {node} leads by {ballot:?}, which is another's");
+            violations.push(violation("Raft: election safety", what));
+        } else if won_in != life {
+            let what = format!("node {node} leads by {ballot:?} again after it was down");
+            violations.push(violation("Raft: election safety", what));
+        }
+        let needed = self.applied.range(..ballot).map(|(_, applied)| *applied).max();
+        if let Some(needed) = needed.filter(|needed| *needed > last_entry) {
+            let what = format!(
+                "node {node} leads by {ballot:?} with a log up to {last_entry}, and {needed} was \
+                 applied before"
+            );
+            violations.push(violation("Raft: leader completeness", what));
         }
         violations
     }
@@ -142,8 +156,11 @@ mod tests {
 
     use super::{Mark, Stand, Watch};
 
+    /// A node that votes for the first where it does not lead.
     fn stand(node: u64, term: u64, leads: bool) -> Stand {
-        Stand { node: NodeId(node), term, leads, last_entry: 10, applied_entry: 10, tables: None }
+        let ballot = (term, NodeId(if leads { node } else { 1 }));
+        let (last_entry, applied_entry, tables) = (10, 10, None);
+        Stand { node: NodeId(node), life: 1, ballot, leads, last_entry, applied_entry, tables }
     }
 
     /// What is broken when these are seen one after the other.
@@ -159,9 +176,15 @@ mod tests {
             Stand { tables, ..stand(1, 1, true) },
             Stand { tables, ..stand(2, 1, false) },
             stand(2, 2, true),
-            stand(1, 2, false),
+            Stand { ballot: (2, NodeId(2)), ..stand(1, 2, false) },
         ];
         assert_eq!(broken(&stands), [""; 0]);
+    }
+
+    #[test]
+    fn a_second_leader_of_a_term_is_in_order_and_the_first_need_not_know_yet() {
+        let ahead = Stand { last_entry: 12, applied_entry: 12, ..stand(3, 1, true) };
+        assert_eq!(broken(&[stand(2, 1, true), ahead, stand(2, 1, true)]), [""; 0]);
     }
 
     #[test]
@@ -188,12 +211,16 @@ mod tests {
 
     #[test]
     fn each_promise_that_is_broken_is_found() {
-        let two = [stand(1, 3, true), stand(2, 3, true)];
-        assert_eq!(broken(&two), ["Raft: election safety"]);
+        let others = [stand(1, 3, true), Stand { leads: true, ..stand(2, 3, false) }];
+        assert_eq!(broken(&others), ["Raft: election safety"]);
+        let again = [stand(1, 3, true), Stand { life: 2, ..stand(1, 3, true) }];
+        assert_eq!(broken(&again), ["Raft: election safety"]);
         let back = [stand(1, 3, true), stand(1, 2, false)];
         assert_eq!(broken(&back), ["Raft: a vote is kept"]);
-        let short = [stand(1, 3, true), Stand { last_entry: 9, ..stand(2, 4, true) }];
-        assert_eq!(broken(&short), ["Raft: leader completeness"]);
+        for term in [3, 4] {
+            let short = [stand(1, 3, true), Stand { last_entry: 9, ..stand(2, term, true) }];
+            assert_eq!(broken(&short), ["Raft: leader completeness"], "{term}");
+        }
         let tables = |n| Some((7, Sha256([n; 32])));
         let apart = [
             Stand { tables: tables(1), ..stand(1, 3, true) },

@@ -1,5 +1,7 @@
 //! Nodes that stop in good order, join, change seats, and go for good.
 
+use std::collections::BTreeSet;
+
 use node_base::{Duration, NodeId};
 use raft_meta::table::cluster::Seat;
 
@@ -44,7 +46,7 @@ impl Cluster {
 
     /// Has the cluster give a node a seat, as soon as it can.
     pub(crate) fn seat(&self, node: NodeId, seat: Seat) {
-        let is_leaving = lock(&self.0.leaving).contains(&node);
+        let is_leaving = self.leaving().contains(&node);
         if lock(&self.0.nodes).contains_key(&node) && !is_leaving {
             lock(&self.0.seats).insert(node, seat);
             let cluster = self.clone();
@@ -59,11 +61,50 @@ impl Cluster {
         let cluster = self.clone();
         drop(self.spawn(async move {
             if cluster.give_seat(node, u32::MAX).await {
-                cluster.note(format_args!("removed {node}"));
-                lock(&cluster.0.nodes).remove(&node);
-                cluster.0.sim.crash(node);
+                cluster.gone(node);
             }
         }));
+    }
+
+    /// Has a node's shards brought to others, and the cluster do without it then.
+    pub(crate) fn drain(&self, node: NodeId) {
+        lock(&self.0.leaving).insert(node);
+        lock(&self.0.seats).insert(node, Seat::Drains);
+        let cluster = self.clone();
+        drop(self.spawn(async move {
+            if cluster.give_seat(node, u32::MAX).await && cluster.leave_drained(node).await {
+                cluster.gone(node);
+            }
+        }));
+    }
+
+    /// Nodes that are to go for good and have not gone yet.
+    pub(crate) fn leaving(&self) -> BTreeSet<NodeId> {
+        let nodes = lock(&self.0.nodes);
+        lock(&self.0.leaving).iter().filter(|node| nodes.contains_key(node)).copied().collect()
+    }
+
+    fn gone(&self, node: NodeId) {
+        self.note(format_args!("removed {node}"));
+        lock(&self.0.nodes).remove(&node);
+        self.0.sim.crash(node);
+    }
+
+    /// Asks nodes until one says that a node is not needed any more.
+    async fn leave_drained(&self, node: NodeId) -> bool {
+        loop {
+            for other in self.nodes().into_iter().filter(|other| *other != node) {
+                let ordered = self.inspect(other, move |ops| async move {
+                    ops.remove_drained(node).await.map_err(|error| chain(&error))
+                });
+                match Box::pin(ordered).await {
+                    Some(Ok(())) => return true,
+                    Some(Err(why)) => self.note(format_args!("drain {node} by {other}: {why}")),
+                    None => {}
+                }
+            }
+            self.sleep(SEAT_PAUSE).await;
+        }
     }
 
     /// Takes a node away with all its drives, and has another join in its place; unless the node

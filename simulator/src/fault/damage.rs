@@ -1,4 +1,5 @@
-//! Drives that destroy bytes: bits that rot, writes that land elsewhere, a drive that is gone.
+//! Drives that destroy bytes: bits that rot, writes that land elsewhere, a drive that is gone or
+//! cannot tell any more which one it is.
 //!
 //! Only chunks are damaged, and never on more failure domains at once than an acknowledged write
 //! bears; unless the options say [`Damages::Beyond`]. Then bytes may be lost, and what is checked
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Misdirected { per_mille: u64 },
     /// All chunks on it are gone.
     Lost,
+    /// What names the drive rots, which the next start finds out.
+    Unnamed,
 }
 
 impl fmt::Display for Damage {
@@ -42,6 +45,7 @@ impl fmt::Display for Damage {
                 write!(f, "{per_mille} ‰ of writes to drive {drive} of node {node} go astray")
             }
             Kind::Lost => write!(f, "drive {drive} of node {node} is gone"),
+            Kind::Unnamed => write!(f, "what names drive {drive} of node {node} rots"),
         }
     }
 }
@@ -96,23 +100,29 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Damage>> {
     spans.extend(super::draw(options, &lost, rates.drive_lost_ms, 5_000, |chance| {
         damage(chance, Kind::Lost)
     }));
+    let unnamed = Chance::new(options.seed, "unnamed drives");
+    let named = super::draw(options, &unnamed, rates.drive_unnamed_ms, 1, |chance| {
+        damage(chance, Kind::Unnamed)
+    });
+    // A node starts as long as one of its drives can tell.
+    spans.extend(named.into_iter().filter(|span| span.fault.drive > 0));
     spans
 }
 
 impl Damage {
     pub(super) fn begin(&self, cluster: &Cluster) {
-        if self.kind == Kind::Lost {
-            cluster.lose_drive(self.node, self.drive);
-        } else {
-            self.on_drive(cluster, true);
+        match self.kind {
+            Kind::Lost => cluster.lose_drive(self.node, self.drive),
+            Kind::Unnamed => cluster.unname_drive(self.node, self.drive),
+            Kind::Rot { .. } | Kind::Misdirected { .. } => self.on_drive(cluster, true),
         }
     }
 
     pub(super) fn end(&self, cluster: &Cluster) {
-        if self.kind == Kind::Lost {
-            cluster.release(self.node);
-        } else {
-            self.on_drive(cluster, false);
+        match self.kind {
+            Kind::Lost => cluster.release(self.node),
+            Kind::Unnamed => {}
+            Kind::Rot { .. } | Kind::Misdirected { .. } => self.on_drive(cluster, false),
         }
     }
 
@@ -121,7 +131,7 @@ impl Damage {
         let change = |faults: &mut DiskFaults| match self.kind {
             Kind::Rot { per_mille } => faults.rot = chance(per_mille),
             Kind::Misdirected { per_mille } => faults.misdirected = chance(per_mille),
-            Kind::Lost => {}
+            Kind::Lost | Kind::Unnamed => {}
         };
         cluster.change_disk_faults(self.node, self.drive, true, change);
     }

@@ -1,5 +1,5 @@
-//! Nodes come and go: they join, may not vote for a while, are removed, are lost with their machine
-//! and replaced by others, and stop in good order to come back as another version.
+//! Nodes come and go: they join, may not vote for a while, are removed or drained, are lost with
+//! their machine and replaced by others, and stop in good order to come back as another version.
 //!
 //! Who goes for good takes its shards along, so that it is the node whose drives may be damaged:
 //! an acknowledged write bears the loss of one.
@@ -21,6 +21,7 @@ pub(crate) enum Roster {
     Upgrade { node: NodeId },
     Demote { node: NodeId },
     Remove { node: NodeId },
+    Drain { node: NodeId },
     Replace { node: NodeId, by: NodeId },
 }
 
@@ -33,6 +34,7 @@ impl fmt::Display for Roster {
             }
             Self::Demote { node } => write!(f, "node {node} may not vote"),
             Self::Remove { node } => write!(f, "node {node} is removed"),
+            Self::Drain { node } => write!(f, "node {node} is drained, and removed then"),
             Self::Replace { node, by } => {
                 write!(f, "node {node} is lost with its drives, and node {by} takes its place")
             }
@@ -62,6 +64,7 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Roster>> {
     let (node, _) = damage::victim(options);
     let fault = leave.map(|leave| match leave {
         Leave::Removed => Roster::Remove { node },
+        Leave::Drained => Roster::Drain { node },
         Leave::Replaced => Roster::Replace { node, by: options.successor() },
     });
     let at_ms = Chance::new(options.seed, "leaving").range(0..options.length_ms);
@@ -82,6 +85,7 @@ impl Roster {
             Self::Join { .. }
             | Self::Demote { .. }
             | Self::Remove { .. }
+            | Self::Drain { .. }
             | Self::Replace { .. } => None,
         }
     }
@@ -92,6 +96,7 @@ impl Roster {
             Self::Upgrade { node } => cluster.stop(node),
             Self::Demote { node } => cluster.seat(node, Seat::Learns),
             Self::Remove { node } => cluster.remove(node),
+            Self::Drain { node } => cluster.drain(node),
             Self::Replace { node, by } => cluster.replace(node, by),
         }
     }
@@ -101,7 +106,8 @@ impl Roster {
             Self::Upgrade { node } => cluster.release(node),
             Self::Demote { node } => cluster.seat(node, Seat::MayVote),
             // Who is to join or to leave does so in the end.
-            Self::Join { .. } | Self::Remove { .. } | Self::Replace { .. } => {}
+            Self::Join { .. } | Self::Remove { .. } | Self::Drain { .. } | Self::Replace { .. } => {
+            }
         }
     }
 }

@@ -287,6 +287,11 @@ impl Sim {
         self.drives(node).crash_instead_of_change(after);
     }
 
+    /// How many incarnations of the node there have been.
+    pub fn incarnations(&self, node: NodeId) -> u64 {
+        lock(&self.0.nodes).get(&node).map_or(0, |state| state.incarnations)
+    }
+
     /// Whether an incarnation of the node is up.
     pub fn is_up(&self, node: NodeId) -> bool {
         self.0.outside(node).is_some()

@@ -41,7 +41,8 @@ impl TextFile {
 /// Folders that hold nothing of ours.
 const SKIPPED: [&str; 5] = [".git", "target", "scaidrive-data", "node_modules", ".venv"];
 /// Files that tools write.
-const GENERATED: [&str; 2] = ["Cargo.lock", "deploy/openapi.json"];
+const GENERATED: [&str; 3] =
+    ["Cargo.lock", "deploy/openapi.json", "deploy/monitoring/dashboard.json"];
 
 /// The folder that holds the workspace's Cargo.toml.
 pub(crate) fn root() -> PathBuf {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node_base::NamePolicy;
 
-use crate::tree::{below, parent, rename};
+use crate::tree::{ancestors, below, parent, rename};
 use crate::{
     Base, BaseFile, Compare, Local, LocalFile, Options, Plan, Remote, RemoteFile, Stamp, Step,
     Trees, plan, questions,
@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) there: BTreeMap<String, There>,
     base: BTreeMap<String, Base>,
     base_content: BTreeMap<String, Content>,
+    /// What is on the server and not looked at here.
+    pub(crate) left_there: BTreeSet<String>,
     count: u32,
 }
 
@@ -165,10 +167,15 @@ impl Model {
             };
             (path.clone(), entry)
         };
+        let is_shown = |path: &String| {
+            !self.left_there.contains(path)
+                && !ancestors(path).any(|folder| self.left_there.contains(folder))
+        };
         Trees {
             local: self.here.iter().map(local).collect(),
-            remote: self.there.iter().map(remote).collect(),
+            remote: self.there.iter().filter(|(path, _)| is_shown(path)).map(remote).collect(),
             base: self.base.clone(),
+            left_there: self.left_there.clone(),
         }
     }
 

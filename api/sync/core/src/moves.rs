@@ -126,6 +126,7 @@ fn moved_locally(trees: &mut Trees, mut places: Places, steps: &mut Vec<Step>) {
             Remote::File(file) => (file.id.clone(), false),
         };
         rename(&mut trees.remote, &from, &to);
+        trees.rename_left_there(&from, &to);
         let renamed = rename(&mut trees.base, &from, &to);
         places.follow(trees, &renamed);
         steps.push(Step::MoveRemote { from, to, id, is_folder });

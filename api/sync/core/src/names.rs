@@ -75,6 +75,7 @@ fn leave_out_remote(trees: &mut Trees, skipped: &mut Vec<Skipped>) {
         match taken.get(&key) {
             Some(first) => {
                 let reason = NotHere::Clash(first.clone());
+                trees.left_there.insert(path.clone());
                 drop_below(&mut trees.remote, &path);
                 drop_below(&mut trees.base, &path);
                 skipped.push(Skipped { path, reason });

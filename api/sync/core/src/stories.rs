@@ -130,6 +130,43 @@ fn a_deleted_folder_goes_in_one_step_there_and_bottom_up_here() {
 }
 
 #[test]
+fn a_folder_goes_there_as_a_whole_only_if_all_of_it_was_seen_here() {
+    let mut model = Model::default();
+    for folder in ["d", "d/e", "d/f"] {
+        model.fold_here(folder);
+    }
+    for (content, path) in ["d/x", "d/e/y", "d/f/z"].iter().enumerate() {
+        model.write_here(path, content as u32);
+    }
+    model.sync(&options());
+    model.fold_there("d/e/target");
+    model.write_there("d/e/target/o", 11);
+    model.left_there.insert("d/e/target".to_owned());
+    model.remove_here("d");
+    let steps: Vec<String> = model.sync(&options()).iter().map(told).collect();
+    assert_eq!(steps, ["delete there d/e/y", "delete there d/x", "delete there d/f/"]);
+    assert_eq!(model.listing_there(), "d/ d/e/ d/e/target/ d/e/target/o=11");
+    // It comes back when something in it is to be here.
+    model.write_there("d/e/new", 12);
+    let steps: Vec<String> = model.sync(&options()).iter().map(told).collect();
+    assert_eq!(steps, ["make here d/", "make here d/e/", "down d/e/new"]);
+}
+
+#[test]
+fn a_file_does_not_take_the_place_of_a_folder_with_things_that_are_not_seen_here() {
+    let mut model = Model::default();
+    model.fold_here("d");
+    model.write_here("d/x", 1);
+    model.sync(&options());
+    model.write_there("d/o", 11);
+    model.left_there.insert("d/o".to_owned());
+    model.remove_here("d");
+    model.write_here("d", 12);
+    model.sync(&options());
+    assert_eq!(model.listing_there(), "d/ d (conflict)=12 d/o=11 d/x=1");
+}
+
+#[test]
 fn a_folder_moved_there_is_moved_here_with_what_was_edited_in_it() {
     check(
         &["d/", "d/x", "d/y"],

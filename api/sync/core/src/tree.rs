@@ -4,7 +4,7 @@
 //! slash in front; every folder of a path is an entry of its own, so that a map in order has
 //! parents before what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use node_base::{Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,28 @@ pub struct Trees {
     pub local: BTreeMap<String, Local>,
     pub remote: BTreeMap<String, Remote>,
     pub base: BTreeMap<String, Base>,
+    /// What the server has and is left out of `remote`, because it is not selected here or cannot
+    /// be here. No folder above it is deleted there as a whole.
+    pub left_there: BTreeSet<String>,
+}
+
+impl Trees {
+    /// What is left out moves along with the folder that it is in.
+    pub(crate) fn rename_left_there(&mut self, from: &str, to: &str) {
+        let moved: Vec<String> = self
+            .left_there
+            .range(format!("{from}/")..format!("{from}0"))
+            .map(|path| format!("{to}{}", &path[from.len()..]))
+            .collect();
+        self.left_there.retain(|path| !path.starts_with(&format!("{from}/")));
+        self.left_there.extend(moved);
+    }
+
+    /// Whether all that the server has below a folder is in the tree.
+    pub(crate) fn shows_all_below(&self, path: &str) -> bool {
+        // What follows a slash sorts before what follows the character behind it.
+        self.left_there.range(format!("{path}/")..format!("{path}0")).next().is_none()
+    }
 }
 
 /// Whether the local file is as it was when last in step.

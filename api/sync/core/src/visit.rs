@@ -197,6 +197,8 @@ impl<'a> Visit<'a> {
                 let id = remote.id().to_owned();
                 self.step(Phase::Folders, Step::MakeLocalFolder { path: path_owned, id });
             }
+            // It was deleted here with all that this machine knew of it, and that was not all.
+            (None, Some(_)) if !self.trees.shows_all_below(path) => {}
             (None, Some(remote)) => {
                 self.step(Phase::DeleteFolders, delete_folder(path, remote.id()));
             }
@@ -257,10 +259,11 @@ impl<'a> Visit<'a> {
     }
 
     fn remote_is_as_it_was(&self, path: &str) -> bool {
-        below(&self.trees.remote, path).all(|(at, remote)| match remote {
-            Remote::Folder(_) => self.was_folder(at),
-            Remote::File(file) => self.base_file(at).is_some_and(|base| current(file, base)),
-        })
+        self.trees.shows_all_below(path)
+            && below(&self.trees.remote, path).all(|(at, remote)| match remote {
+                Remote::Folder(_) => self.was_folder(at),
+                Remote::File(file) => self.base_file(at).is_some_and(|base| current(file, base)),
+            })
     }
 
     fn local_is_as_it_was(&self, path: &str) -> bool {

@@ -2,7 +2,7 @@
 
 mod routes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use api_types::v1::error::{Detail, ErrorBody, ErrorCode, ErrorInfo};
@@ -43,6 +43,8 @@ struct Session {
     chunks: Vec<DeclaredChunk>,
 }
 
+pub(crate) type Meanwhile = Box<dyn FnOnce(&mut Server) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Server {
     nodes: BTreeMap<String, Node>,
@@ -55,6 +57,16 @@ pub(crate) struct Server {
     pub(crate) asked: Vec<String>,
     /// Cursors of another incarnation than this one are refused.
     pub(crate) incarnation: u32,
+    /// The next request for changes is told that its cursor is too old, the history being the same.
+    pub(crate) forgot_history: bool,
+    /// Ids of what is closed to the caller, with all below it.
+    closed: BTreeSet<String>,
+    /// Nothing of the share is listed any more.
+    is_closed: bool,
+    /// What somebody does while the next small files are on their way.
+    pub(crate) meanwhile: Option<Meanwhile>,
+    /// The next snapshot misses what moves from here to there while it is walked.
+    pub(crate) moves_meanwhile: Option<(&'static str, &'static str)>,
     /// After so many batches of chunks, refuse all.
     pub(crate) batches_left: Option<u32>,
     /// The next completion finds the first chunk gone.
@@ -253,7 +265,71 @@ impl Server {
             .expect("it is there")
     }
 
+    /// Whether the caller may see it.
+    fn is_open(&self, id: &str) -> bool {
+        let Some(node) = self.nodes.get(id) else { return false };
+        !self.closed.contains(id) && node.parent.as_ref().is_none_or(|parent| self.is_open(parent))
+    }
+
+    /// A row that tells the caller to look at all of it again.
+    fn log_anew(&mut self) {
+        let seq = self.log.len() as u64;
+        self.log.push(Change {
+            id: format!("chg_{seq}"),
+            seq,
+            tenant_id: "tnt_1".to_owned(),
+            share_id: SHARE.to_owned(),
+            resource_type: ResourceType::Share,
+            resource_id: SHARE.to_owned(),
+            change_type: ChangeType::Permissions,
+            changed_by: "usr_1".to_owned(),
+            device_id: None,
+            changed_at: now(),
+            old_path: None,
+            new_path: None,
+            parent_id: None,
+            name: None,
+            version_id: None,
+            metadata: None,
+            subtree: true,
+        });
+    }
+
     // What somebody else does.
+
+    /// Takes the caller's rights to something, so that all is to be looked at again.
+    pub(crate) fn close(&mut self, path: &str) {
+        let id = self.find(path);
+        self.closed.insert(id);
+        self.log_anew();
+    }
+
+    pub(crate) fn open(&mut self, path: &str) {
+        let id = self.find(path);
+        self.closed.remove(&id);
+        self.log_anew();
+    }
+
+    /// As if other rows had told of it long ago.
+    pub(crate) fn open_unsaid(&mut self, path: &str) {
+        let id = self.find(path);
+        self.closed.remove(&id);
+    }
+
+    /// Takes all of the caller's rights.
+    pub(crate) fn close_share(&mut self) {
+        self.is_closed = true;
+        self.log_anew();
+    }
+
+    /// Takes the caller's rights to something in a folder that is told of as changed itself.
+    pub(crate) fn close_in(&mut self, folder: &str, name: &str) {
+        let closed = self.find(&format!("{folder}/{name}"));
+        self.closed.insert(closed);
+        let id = self.find(folder);
+        self.log(&id, ChangeType::Permissions);
+        self.log.last_mut().expect("just logged").subtree = true;
+    }
 
     pub(crate) fn write(&mut self, path: &str, bytes: &[u8]) {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));

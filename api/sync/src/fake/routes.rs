@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api_types::v1::ItemType;
 use api_types::v1::conflicts::{Conflict, ConflictStatus, ConflictType};
 use api_types::v1::error::{Detail, ErrorBody, ErrorCode, ErrorInfo, ItemError};
 use api_types::v1::files::{Manifest, ManifestChunk, PatchFile};
 use api_types::v1::folders::ROOT;
 use api_types::v1::sync::{
-    Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType, ChangeType, Changes,
+    Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType, Change, ChangeType, Changes,
     ChangesQuery, Device, RegisterDevice, SnapshotQuery,
 };
 use api_types::v1::uploads::{
@@ -17,6 +16,7 @@ use api_types::v1::uploads::{
     ChunkStatus, CompletedUpload, CreateUpload, DeclareChunks, DeclaredChunk, DeclaredChunks,
     FileBatchQuery, Upload, UploadState, UploadStatus,
 };
+use api_types::v1::{Item, ItemType, ResourceType};
 use api_types::{Hash, Patch};
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
@@ -42,7 +42,8 @@ pub(crate) async fn serve() -> (String, Shared) {
         .route("/api/v1/sync/apply", post(apply))
         .route("/api/v1/sync/devices", post(register))
         .route("/api/v1/files/batch", post(files_batch))
-        .route("/api/v1/files/{id}", patch(patch_file))
+        .route("/api/v1/files/{id}", patch(patch_file).get(item))
+        .route("/api/v1/folders/{id}", get(item))
         .route("/api/v1/files/{id}/content", get(content))
         .route("/api/v1/files/{id}/manifest", get(manifest))
         .route("/api/v1/uploads", post(create_upload))
@@ -64,22 +65,51 @@ pub(crate) async fn serve() -> (String, Shared) {
 }
 
 async fn snapshot(State(server): State<Shared>, Query(query): Query<SnapshotQuery>) -> Response {
-    let server = lock(&server);
+    let mut server = lock(&server);
+    if server.is_closed {
+        return refuse(ErrorCode::NotFound);
+    }
+    let cursor = format!("{}.{}", server.incarnation, server.log.len());
+    let missed = server.moves_meanwhile.take().map(|(from, to)| (server.find(from), from, to));
     let mut lines = String::new();
     let mut open = vec![query.folder_id];
     while let Some(parent) = open.pop() {
         for id in server.children(parent.as_deref()) {
+            if !server.is_open(&id) || missed.as_ref().is_some_and(|(missed, ..)| *missed == id) {
+                continue;
+            }
             lines += &serde_json::to_string(&server.item(&id)).expect("writable");
             lines += "\n";
             open.push(Some(id));
         }
     }
-    lines += &format!("{{\"cursor\":\"{}.{}\"}}\n", server.incarnation, server.log.len());
+    if let Some((_, from, to)) = missed {
+        server.shift(from, to);
+    }
+    lines += &format!("{{\"cursor\":\"{cursor}\"}}\n");
     lines.into_response()
 }
 
-async fn changes(State(server): State<Shared>, Query(query): Query<ChangesQuery>) -> Response {
+/// Both kinds are asked for alike.
+async fn item(State(server): State<Shared>, Path(id): Path<String>) -> Response {
     let server = lock(&server);
+    if !server.is_open(&id) {
+        return refuse(ErrorCode::NotFound);
+    }
+    match server.item(&id) {
+        Item::File(file) => Json(file).into_response(),
+        Item::Folder(folder) => Json(folder).into_response(),
+    }
+}
+
+async fn changes(State(server): State<Shared>, Query(query): Query<ChangesQuery>) -> Response {
+    let mut server = lock(&server);
+    if std::mem::take(&mut server.forgot_history) {
+        let mut error = ErrorInfo::new(ErrorCode::CursorExpired, "r".to_owned());
+        error.history_replaced = Some(false);
+        let detail = Detail::Sentence("The cursor is too old.".to_owned());
+        return (StatusCode::GONE, Json(ErrorBody { detail, error })).into_response();
+    }
     let cursor = query.cursor.unwrap_or_default();
     let (incarnation, at) = cursor.split_once('.').expect("a cursor of ours");
     if incarnation != server.incarnation.to_string() {
@@ -87,8 +117,15 @@ async fn changes(State(server): State<Shared>, Query(query): Query<ChangesQuery>
     }
     let at: usize = at.parse().expect("a cursor of ours");
     let end = server.log.len().min(at + query.limit.unwrap_or(1000) as usize);
+    // Rows about what is closed are not told; what is gone was open.
+    let told = |row: &&Change| {
+        let id = &row.resource_id;
+        row.resource_type == ResourceType::Share
+            || !server.nodes.contains_key(id)
+            || server.is_open(id)
+    };
     Json(Changes {
-        changes: server.log[at..end].to_vec(),
+        changes: server.log[at..end].iter().filter(told).cloned().collect(),
         cursor: format!("{incarnation}.{end}"),
         has_more: end < server.log.len(),
         share_id: query.share_id,
@@ -201,6 +238,9 @@ async fn files_batch(
     }
     assert_eq!(items.len(), contents.len());
     let mut server = lock(&server);
+    if let Some(meanwhile) = server.meanwhile.take() {
+        meanwhile(&mut server);
+    }
     let mut results = Vec::new();
     for (item, bytes) in items.into_iter().zip(contents) {
         let (above, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));

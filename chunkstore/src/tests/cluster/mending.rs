@@ -247,3 +247,35 @@ fn a_shard_whose_head_rots_is_made_anew_by_its_siblings_once_its_node_comes_upon
         cluster.assert_home(key, 3).await;
     });
 }
+
+/// Found by seed 1.1208: the stand-in's copy was brought to where the other had rotted, and rotted
+/// there too.
+#[test]
+fn while_a_home_is_away_and_the_other_rots_the_stand_in_keeps_its_copy() {
+    simulate(12, async |sim| {
+        let mut cluster = Cluster::start(&sim, 3, 1).await;
+        let hash = node_base::sha256(&noise(1, 3_000));
+        let homes = chunkstore_core::place::rank(&cluster.map, crate::tests::tenant(), hash, 3);
+        let node_of = |drive| {
+            let of = cluster.map.drives.iter().find(|known| known.id == drive);
+            of.expect("a drive of the map").node.0
+        };
+        let [rotting, away, stand_in] = [0, 1, 2].map(|rank| node_of(homes[rank]));
+        cluster.stop(NodeId(away));
+        let key = cluster.put(stand_in, 1, 3_000).await;
+        assert_eq!(cluster.places(key).await.len(), 2);
+        for byte in [1_000, 4_000, 7_000] {
+            let pack = Path::new("/drive-0/packs/00000000.pack");
+            assert!(sim.rot(NodeId(rotting), pack, byte, 1), "a copy was made anew: {byte}");
+            cluster.on(rotting, |store| async move { store.scrub_all().await }).await;
+            for node in [rotting, stand_in, rotting, stand_in] {
+                cluster.survey(node).await;
+            }
+            assert_eq!(cluster.get(stand_in, key).await.expect("kept"), noise(1, 3_000));
+            assert_eq!(cluster.places(key).await.len(), 2, "sound on both again");
+        }
+        cluster.open(NodeId(away)).await;
+        cluster.settle().await;
+        cluster.assert_home(key, 2).await;
+    });
+}

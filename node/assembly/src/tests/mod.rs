@@ -1,5 +1,6 @@
 //! Whole nodes in pretend worlds, asked through their routers.
 
+mod backups;
 mod stories;
 
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use node_base::{Duration, NodeId};
+use node_base::{Duration, NodeId, sha256};
 use node_world::World;
 use simulator_world::{Options, Sim, Simulation};
 use tower::ServiceExt;
@@ -98,12 +99,17 @@ impl Cluster {
         self.nodes[number - 1].as_ref().expect("the node is up")
     }
 
-    /// What lets a node join through the first.
+    /// What lets a node join through the first, whose number is 1.
     async fn invitation(&self) -> JoinSettings {
+        self.invitation_of(1).await
+    }
+
+    /// The same where the first has another number.
+    async fn invitation_of(&self, number: u64) -> JoinSettings {
         let (world, node) = self.node(1);
         let ops = node.ops().clone();
         let token = on(world, async move { ops.invite(3600, 1).await }).await.expect("it leads");
-        JoinSettings { via: vec![self.sim.peer(NodeId(1)).address], token }
+        JoinSettings { via: vec![self.sim.peer(NodeId(number)).address], token }
     }
 
     /// One request of the administrator to a node, with JSON, a form or bytes.
@@ -182,6 +188,12 @@ impl Cluster {
             }
         }
     }
+}
+
+/// A text of about so many bytes that does not compress away.
+fn long(bytes: usize, salt: u32) -> String {
+    let line = |count: u32| sha256(&[salt.to_le_bytes(), count.to_le_bytes()].concat()).to_string();
+    (0..bytes as u32 / 64).map(line).collect()
 }
 
 fn run(seed: u64, story: impl AsyncFnOnce(Sim) + Send) {

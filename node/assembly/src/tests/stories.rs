@@ -3,10 +3,10 @@ use std::sync::Arc;
 use api_ops::meta::table::cluster::{Maps, Nodes, Seat};
 use api_ops::meta::table::{self};
 use axum::http::StatusCode;
-use node_base::{Duration, NodeId, sha256};
+use node_base::{Duration, NodeId};
 use raft::Consistency;
 
-use super::{Cluster, on, run, start, text};
+use super::{Cluster, long, on, run, start, text};
 use crate::StartError;
 
 /// The names in the root of a share, as a node tells them.
@@ -15,12 +15,6 @@ async fn names(cluster: &Cluster, number: usize, share: &str) -> Vec<String> {
     let body = cluster.ask(number, "GET", &path, "").await;
     let name = |part: &str| part.split('"').next().expect("split gives something").to_owned();
     body.split("\"name\":\"").skip(1).map(name).collect()
-}
-
-/// A text of about so many bytes that does not compress away.
-fn long(bytes: usize, salt: u32) -> String {
-    let line = |count: u32| sha256(&[salt.to_le_bytes(), count.to_le_bytes()].concat()).to_string();
-    (0..bytes as u32 / 64).map(line).collect()
 }
 
 #[test]
@@ -198,6 +192,48 @@ fn what_was_reaped_is_deleted_by_every_node_and_then_forgotten() {
             let listed = on(&cluster.node(number).0, async move { store.list(None, 100).await });
             let listed = listed.await.expect("a drive");
             assert!(listed.items.iter().all(|item| item.is_trashed), "{:?}", listed.items.len());
+        }
+    });
+}
+
+/// How many chunks there are of each profile, as a node knows it.
+async fn coded(cluster: &Cluster, number: usize) -> Vec<(String, u64)> {
+    let (world, node) = cluster.node(number);
+    let ops = node.ops().clone();
+    let status = on(world, async move { ops.cluster_status().await }).await.expect("tables");
+    status.coded.into_iter().map(|(profile, count)| (profile.to_string(), count)).collect()
+}
+
+#[test]
+fn chunks_of_one_node_are_coded_anew_when_two_more_join_and_outlive_the_first() {
+    run(7, async |sim| {
+        let mut cluster = Cluster::of(sim.clone(), 1).await;
+        let share = cluster.share(1).await;
+        let contents = [long(1_000, 7), long(300_000, 8), long(900_000, 9)];
+        let mut files = Vec::new();
+        for (at, content) in contents.iter().enumerate() {
+            files.push(cluster.upload(1, &share, &format!("f{at}"), content).await);
+        }
+        let before = coded(&cluster, 1).await;
+        let [(profile, count)] = &before[..] else { panic!("one profile: {before:?}") };
+        assert!(profile == "1+0" && *count >= 3, "{before:?}");
+        for node in [2, 3] {
+            let join = cluster.invitation().await;
+            let joined = start(&sim, node, Some(join)).await.expect("it may join");
+            cluster.nodes.push(Some(joined));
+        }
+        cluster.voters(&[1, 2, 3]).await;
+        // Somebody reads all the while.
+        while coded(&cluster, 3).await != [("2+1".to_owned(), *count)] {
+            for (file, content) in files.iter().zip(&contents) {
+                assert!(cluster.content(2, file).await == *content);
+            }
+            sim.sleep(Duration::from_millis(200)).await;
+        }
+        cluster.crash(1);
+        for (file, content) in files.iter().zip(&contents) {
+            assert!(cluster.content(2, file).await == *content);
+            assert!(cluster.content(3, file).await == *content);
         }
     });
 }

@@ -26,7 +26,9 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         | Upkeep::Release { .. }
         | Upkeep::Reap { .. }
         | Upkeep::ForgetReaped { .. }
-        | Upkeep::SetChecksum { .. } => Err(Refusal::WrongCaller.into()),
+        | Upkeep::SetChecksum { .. }
+        | Upkeep::Recode { .. }
+        | Upkeep::Hold { .. } => Err(Refusal::WrongCaller.into()),
     }
 }
 

@@ -9,13 +9,15 @@
 //! comes second is superfluous, and a generation that was reaped, or was told to be superfluous,
 //! never comes back.
 
+use std::collections::BTreeMap;
+
 use node_base::plant::{self, Bug};
-use node_base::{Generation, Sha256, ShareId, TenantId, UploadId, limits};
+use node_base::{Generation, Profile, Sha256, ShareId, TenantId, UploadId, limits};
 
 use super::{Step, Stop, quota};
 use crate::command::{NewChunk, Written};
 use crate::outcome::{Invalid, Refusal};
-use crate::table::chunk::{Chunk, Chunks, Condemned, ShareChunks, Spent};
+use crate::table::chunk::{Chunk, Chunks, Coded, Condemned, ShareChunks, Spent};
 use crate::table::item::{Content, Manifests};
 use crate::table::upload::{Dropped, Writer, Writers};
 use crate::table::{self};
@@ -52,6 +54,8 @@ pub(crate) struct Adoption {
     /// The writer that was last found open: a batch has one, mostly.
     open: Option<u64>,
     stored_bytes: i64,
+    /// New chunks by how they are coded.
+    coded: BTreeMap<Profile, i64>,
     superfluous: Superfluous,
     gone: Vec<Sha256>,
 }
@@ -64,6 +68,7 @@ impl Adoption {
             session,
             open: None,
             stored_bytes: 0,
+            coded: BTreeMap::new(),
             superfluous: Vec::new(),
             gone: Vec::new(),
         }
@@ -85,6 +90,7 @@ impl Adoption {
             None => match chunk.written {
                 Some(written) if !is_spent(step, written.generation)? => {
                     self.stored_bytes += i64::from(written.stored_size);
+                    *self.coded.entry(written.profile).or_default() += 1;
                     new_chunk(chunk.size, written)
                 }
                 _ => {
@@ -113,6 +119,9 @@ impl Adoption {
             return Err(Refusal::ChunksGone { hashes: self.gone }.into());
         }
         quota::count_stored(step, self.tenant, self.stored_bytes)?;
+        for (profile, count) in self.coded {
+            count_coded(step, self.tenant, profile, count)?;
+        }
         Ok(self.superfluous)
     }
 
@@ -187,6 +196,21 @@ fn refer(
         row.references += count;
     }
     table::put::<Chunks>(step.tables, &(tenant, hash), row)
+}
+
+/// Counts so many more, or fewer, chunks of this profile.
+pub(crate) fn count_coded(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    profile: Profile,
+    more: i64,
+) -> Result<(), TableError> {
+    let key = (tenant, profile.data, profile.parity);
+    let count = table::get::<Coded>(step.reader(), &key)?.unwrap_or_default();
+    match count.saturating_add_signed(more) {
+        0 => table::delete::<Coded>(step.tables, &key),
+        count => table::put::<Coded>(step.tables, &key, &count),
+    }
 }
 
 pub(crate) fn count_in_share(

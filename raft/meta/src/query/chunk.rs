@@ -1,11 +1,13 @@
 //! What is known of chunks: for writers, for readers, and for drives that look for what is left
 //! over.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use node_base::{Generation, Sha256, ShareId, TenantId, Timestamp};
+use node_base::{Generation, Profile, Sha256, ShareId, TenantId, Timestamp};
 
-use crate::table::chunk::{Chunk, Chunks, Condemned, Reaped, ShareChunks, Spent};
+use crate::table::chunk::{Chunk, Chunks, Coded, Condemned, Reaped, ShareChunks, Spent};
+use crate::table::cluster::{Maps, Nodes, Seat};
 use crate::table::people::{DedupScope, Tenants};
 use crate::table::upload::Writers;
 use crate::table::{self};
@@ -128,4 +130,85 @@ pub fn reaped(
         },
     )?;
     Ok(departing)
+}
+
+/// How chunks are to be coded, by how the cluster stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coding {
+    /// What the newest map gives new chunks.
+    pub wanted: Profile,
+    /// A node's drives are not counted on, and it may come back.
+    pub is_short: bool,
+}
+
+impl Coding {
+    /// Whether a chunk of this profile is to be coded anew. While a node is out for a time only
+    /// what bears fewer losses than new chunks is: else all would be coded twice, when it goes and
+    /// when it returns.
+    pub fn is_wrong(self, profile: Profile) -> bool {
+        profile != self.wanted && (self.wanted.parity > profile.parity || !self.is_short)
+    }
+}
+
+/// How chunks are to be coded; nothing before there is a map.
+pub fn coding(tables: &dyn Reader) -> Result<Option<Coding>, TableError> {
+    let mut newest = None;
+    table::scan_back::<Maps>(tables, &(), &mut |_, map| {
+        newest = Some(map);
+        ControlFlow::Break(())
+    })?;
+    let nodes = table::all::<Nodes>(tables, &())?;
+    let is_short = nodes
+        .iter()
+        .any(|(_, node)| matches!(node.seat, Seat::MayVote | Seat::Learns) && node.is_out);
+    Ok(newest.map(|map| Coding { wanted: map.profile(), is_short }))
+}
+
+/// How many chunks there are of each profile, in all tenants.
+pub fn coded(tables: &dyn Reader) -> Result<BTreeMap<Profile, u64>, TableError> {
+    let mut coded = BTreeMap::new();
+    table::scan::<Coded>(tables, &(), &mut |(_, data, parity), count| {
+        *coded.entry(Profile { data, parity }).or_default() += count;
+        ControlFlow::Continue(())
+    })?;
+    Ok(coded)
+}
+
+/// Chunks whose coding is wrong, in the order of their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongPage {
+    pub chunks: Vec<(TenantId, Sha256, Chunk)>,
+    /// Behind which key to go on; nothing when that was the last.
+    pub next: Option<(TenantId, Sha256)>,
+}
+
+/// Looks at up to `rows` records behind `after` for chunks whose coding is wrong. Condemned ones
+/// are about to go as they are.
+pub fn wrongly_coded(
+    tables: &dyn Reader,
+    coding: Coding,
+    after: Option<(TenantId, Sha256)>,
+    rows: usize,
+) -> Result<WrongPage, TableError> {
+    let mut page = WrongPage { chunks: Vec::new(), next: None };
+    let mut looked = 0;
+    let mut show = |key: (TenantId, Sha256), chunk: Chunk| {
+        if Some(key) == after {
+            return ControlFlow::Continue(());
+        }
+        looked += 1;
+        if coding.is_wrong(chunk.profile) && chunk.condemned_at.is_none() {
+            page.chunks.push((key.0, key.1, chunk));
+        }
+        if looked < rows {
+            return ControlFlow::Continue(());
+        }
+        page.next = Some(key);
+        ControlFlow::Break(())
+    };
+    match after {
+        Some(after) => table::scan_from::<Chunks>(tables, &(), &after, &mut show)?,
+        None => table::scan::<Chunks>(tables, &(), &mut show)?,
+    }
+    Ok(page)
 }

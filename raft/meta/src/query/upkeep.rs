@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use node_base::{FileId, Generation, TenantId, Timestamp};
 
+use crate::apply::upkeep::hold;
 use crate::table::audit::OutcomesByAge;
-use crate::table::chunk::{Condemned, Reaped, Spent};
+use crate::table::chunk::{Condemned, Holds, Reaped, Spent};
 use crate::table::identity::GrantsByAge;
 use crate::table::item::{Purges, Unverified, Version, Versions};
 use crate::table::people::LeftUsers;
@@ -22,7 +23,7 @@ pub struct Pending {
     pub expire: bool,
     /// Something that nobody holds waits to be taken apart.
     pub release: bool,
-    /// The log index at which the chunk that waits longest was condemned.
+    /// The log index at which the chunk that waits longest was condemned, unless it is held.
     pub condemned: Option<u64>,
     /// The log index of the oldest reaping that is remembered.
     pub reaped: Option<u64>,
@@ -35,14 +36,19 @@ pub fn work_pending(tables: &dyn Reader, now: Timestamp) -> Result<Pending, Tabl
         first_key::<OutcomesByAge>(tables)?.map(|key| key.0),
         first_key::<GrantsByAge>(tables)?.map(|key| key.0),
     ];
+    let holds = table::all::<Holds>(tables, &())?;
+    let held = hold::held_from(tables, now)?.unwrap_or(u64::MAX);
     Ok(Pending {
-        expire: expire.into_iter().flatten().any(|at| at <= now),
+        expire: expire.into_iter().flatten().any(|at| at <= now)
+            || holds.iter().any(|(_, until)| *until <= now),
         release: first_key::<Dropped>(tables)?.is_some()
             || first_key::<Purges>(tables)?.is_some()
             || first_key::<PurgedShares>(tables)?.is_some()
             || first_key::<LeftUsers>(tables)?.is_some()
             || is_spent_pending(tables)?,
-        condemned: first_key::<Condemned>(tables)?.map(|key| key.0),
+        condemned: first_key::<Condemned>(tables)?
+            .map(|key| key.0)
+            .filter(|condemned| *condemned < held),
         reaped: first_key::<Reaped>(tables)?.map(|key| key.0),
     })
 }

@@ -18,6 +18,11 @@ tables! {
     /// deleted them, or may at any time. Without this a commit that comes twice could take up
     /// bytes that are gone.
     Spent(74, "spent"): (Generation,) => ();
+    /// How many chunks of a tenant are coded with so many data and parity shards.
+    Coded(75, "coded"): (TenantId, u8, u8) => u64;
+    /// Backups under way, by the log index at which each began, and until when it holds by log
+    /// time. No chunk is reaped that was condemned after one began.
+    Holds(76, "holds"): (u64,) => Timestamp;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

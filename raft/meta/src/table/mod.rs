@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod audit;
 pub mod change;
+mod check;
 pub mod chunk;
 pub mod cluster;
 pub mod conflict;
@@ -30,6 +31,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use check::check;
 pub use key::{Key, KeyReader, Part};
 
 use crate::tables::{Reader, TableError, Writer};
@@ -156,8 +158,19 @@ pub fn scan_from<T: Table>(
     visit::<T>(|visitor| tables.scan(&key_bytes::<T>(from), &end, visitor), show)
 }
 
+/// A row with its key.
+pub type KeyedRow<T> = (<T as Table>::Key, <T as Table>::Row);
+
+/// A row of this table as it is stored; nothing when the key is another table's.
+pub fn decode<T: Table>(key: &[u8], value: &[u8]) -> Result<Option<KeyedRow<T>>, TableError> {
+    if key.first() != Some(&T::KIND) {
+        return Ok(None);
+    }
+    Ok(Some((decode_key::<T>(key)?, decode_row::<T>(value)?)))
+}
+
 /// Keys with their rows.
-pub type Rows<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
+pub type Rows<T> = Vec<KeyedRow<T>>;
 
 /// All rows whose keys start with `prefix`. For prefixes under which a limit keeps rows few.
 pub fn all<T: Table>(tables: &dyn Reader, prefix: &impl Key) -> Result<Rows<T>, TableError> {

@@ -211,7 +211,7 @@ fn listing(bench: &mut Bench) -> Result<Vec<Row>, Failure> {
         ours: large,
         yardstick: small,
         against: "p99 of the same page where it is the whole folder",
-        bound: 3.0,
+        bound: 2.0,
     }])
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use node_base::{TenantId, Timestamp, UploadId, limits};
 
-use super::count;
+use super::{count, hold};
 use crate::apply::{Step, Stop, feed, item, upload};
 use crate::table::audit::{Outcomes, OutcomesByAge};
 use crate::table::identity::{Grants, GrantsByAge};
@@ -17,6 +17,7 @@ pub(super) fn run(step: &mut Step<'_>, limit: u32) -> Result<u32, Stop> {
     let mut worked = sessions(step, limit)?;
     worked += outcomes(step, limit)?;
     worked += grants(step, limit)?;
+    worked += hold::expire(step)?;
     worked += item::expire_trash(step, limit)?;
     worked += item::version::prune_expired(step, limit)?;
     worked += feed::trim(step, limit)?;

@@ -5,7 +5,9 @@
 
 mod checksum;
 mod expire;
+pub(crate) mod hold;
 mod reap;
+mod recode;
 mod release;
 mod shares;
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         Upkeep::Found { .. } | Upkeep::StartNode { .. } | Upkeep::RotateLease { .. } => {
             return cluster::run(step, command);
         }
+        Upkeep::Recode { tenant, chunks } => return recode::recode(step, *tenant, chunks),
+        Upkeep::Hold { hold, seconds } => return hold::hold(step, *hold, *seconds),
         Upkeep::Expire { limit } => expire::run(step, *limit)?,
         Upkeep::Release { limit } => release::run(step, *limit)?,
         Upkeep::Reap { before, limit } => reap::reap(step, *before, *limit)?,

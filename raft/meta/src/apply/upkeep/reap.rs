@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use node_base::plant::{self, Bug};
-use node_base::{Sha256, TenantId};
+use node_base::{Generation, Sha256, TenantId};
 
-use super::count;
-use crate::apply::{Step, Stop, quota};
+use super::{count, hold};
+use crate::apply::{Step, Stop, content, quota};
 use crate::caller::Caller;
 use crate::outcome::Refusal;
 use crate::table::chunk::{Chunk, Chunks, Condemned, Reaped, Spent};
@@ -20,6 +20,8 @@ const FORGOTTEN_MAX: usize = 10_000;
 
 /// Removes chunks that were condemned before that log index and that nobody came back for.
 pub(super) fn reap(step: &mut Step<'_>, before: u64, limit: u32) -> Result<u32, TableError> {
+    let held = hold::held_from(step.reader(), step.now)?;
+    let before = held.map_or(before, |held| before.min(held));
     let mut keys = Vec::new();
     table::scan::<Condemned>(step.reader(), &(), &mut |key, ()| {
         if key.0 >= before || count(keys.len()) >= limit {
@@ -49,10 +51,21 @@ fn remove(
 ) -> Result<(), TableError> {
     table::delete::<Chunks>(step.tables, &(tenant, hash))?;
     quota::count_stored(step, tenant, -i64::from(chunk.stored_size))?;
-    let key = (step.index, tenant, hash, chunk.generation);
+    content::count_coded(step, tenant, chunk.profile, -1)?;
+    give_up(step, tenant, hash, chunk.generation)
+}
+
+/// Has drives delete the shards of this generation, which no commit may name any more.
+pub(super) fn give_up(
+    step: &mut Step<'_>,
+    tenant: TenantId,
+    hash: Sha256,
+    generation: Generation,
+) -> Result<(), TableError> {
+    let key = (step.index, tenant, hash, generation);
     table::put::<Reaped>(step.tables, &key, &step.now)?;
-    if table::has::<Writers>(step.reader(), &(chunk.generation.writer(),))? {
-        table::put::<Spent>(step.tables, &(chunk.generation,), &())?;
+    if table::has::<Writers>(step.reader(), &(generation.writer(),))? {
+        table::put::<Spent>(step.tables, &(generation,), &())?;
     }
     Ok(())
 }

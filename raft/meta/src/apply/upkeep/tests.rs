@@ -8,7 +8,7 @@ use node_base::{
 use crate::caller::{Caller, Remember};
 use crate::command::{
     Command, FileDestination, ItemCommand, NewChunk, NewContent, NewFile, People,
-    PermissionCommand, Place, ShareCommand, SyncCommand, Upkeep, UploadCommand, Written,
+    PermissionCommand, Place, Recoded, ShareCommand, SyncCommand, Upkeep, UploadCommand, Written,
 };
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Outcome, Refusal};
@@ -185,6 +185,105 @@ fn a_chunk_goes_from_written_to_deleted_in_steps_that_can_be_seen() {
     assert_eq!(story.upkeep(Upkeep::ForgetReaped { up_to: reaped }), 1);
     assert_eq!(table::all::<Reaped>(&story.fixture.tables, &()).expect("memory"), []);
     story.check();
+}
+
+#[test]
+fn a_chunk_is_coded_anew_once_and_only_from_the_copy_that_stands() {
+    let mut story = Story::new();
+    let file = story.commit("a", &[1, 2]);
+    let tenant = story.fixture.tenant;
+    let striped = Profile { data: 2, parity: 1 };
+    let recoded = |from: u64, to: u64| {
+        let generation = |n| Generation::new(LEASE, n).expect("few are written");
+        let written = Written { generation: generation(to), stored_size: 9, profile: striped };
+        Recoded { hash: sha256(&[1]), from: generation(from), written }
+    };
+    let recode = |story: &mut Story, chunk: Recoded| {
+        let command = Upkeep::Recode { tenant, chunks: vec![chunk] };
+        match story.fixture.run_node(Command::Upkeep(command)) {
+            Ok(Answer::Received { superfluous }) => superfluous.is_empty(),
+            other => panic!("it is not refused: {other:?}"),
+        }
+    };
+    let coding = chunk::Coding { wanted: striped, is_short: false };
+    let wrong = |story: &Story| {
+        let page = chunk::wrongly_coded(&story.fixture.tables, coding, None, 10).expect("memory");
+        page.chunks.len()
+    };
+    assert_eq!(wrong(&story), 2);
+    assert!(!recode(&mut story, recoded(7, 50)), "that copy does not stand");
+    assert!(recode(&mut story, recoded(1, 51)));
+    assert!(recode(&mut story, recoded(1, 51)), "a command may come twice");
+    assert!(!recode(&mut story, recoded(1, 52)), "somebody was first");
+    assert_eq!(wrong(&story), 1);
+    let standing = |number: u64| {
+        let generation = Generation::new(LEASE, number).expect("few are written");
+        chunk::standing(&story.fixture.tables, tenant, sha256(&[1]), generation).expect("memory")
+    };
+    assert_eq!(standing(51), Standing::Recorded);
+    assert_eq!([1, 50, 52].map(standing), [Standing::Orphaned; 3]);
+    let at = story.fixture.index;
+    let reaped = chunk::reaped(&story.fixture.tables, 0, at, 10).expect("memory");
+    let reaped: Vec<_> = reaped.iter().map(|chunk| chunk.generation).collect();
+    assert_eq!(reaped, [Generation::new(LEASE, 1).expect("few are written")]);
+    let coded = chunk::coded(&story.fixture.tables).expect("memory");
+    assert_eq!(coded.into_values().collect::<Vec<_>>(), [1, 1]);
+    story.check();
+    story.purge(file).expect("ann may");
+    assert!(!recode(&mut story, recoded(51, 53)), "it is condemned");
+    story.upkeep(Upkeep::Reap { before: u64::MAX, limit: 10 });
+    assert_eq!(chunk::coded(&story.fixture.tables).expect("memory").len(), 0);
+    story.check();
+}
+
+#[test]
+fn what_is_condemned_after_a_hold_began_waits_until_it_ends() {
+    let mut story = Story::new();
+    let (first, second) = (story.commit("a", &[1]), story.commit("b", &[2]));
+    story.purge(first).expect("ann may");
+    let hold = |story: &mut Story, hold: Option<u64>, seconds: u32| {
+        let command = Upkeep::Hold { hold, seconds };
+        match story.fixture.run_node(Command::Upkeep(command)) {
+            Ok(Answer::Lease(number)) => Some(number),
+            other => {
+                assert_eq!(other, Err(Refusal::WriterClosed));
+                None
+            }
+        }
+    };
+    let held = hold(&mut story, None, 60);
+    story.purge(second).expect("ann may");
+    let reap = Upkeep::Reap { before: u64::MAX, limit: 10 };
+    assert!(story.pending().condemned.is_some());
+    assert_eq!(story.upkeep(reap.clone()), 1, "what was condemned before");
+    assert_eq!((story.standing(1), story.standing(2)), (Standing::Orphaned, Standing::Recorded));
+    assert_eq!(story.pending().condemned, None, "nothing to be done");
+    story.fixture.pass(Duration::from_secs(50));
+    assert_eq!(hold(&mut story, held, 60), held);
+    story.fixture.pass(Duration::from_secs(50));
+    assert_eq!(story.upkeep(reap.clone()), 0);
+    story.fixture.pass(Duration::from_secs(11));
+    assert_eq!(hold(&mut story, held, 60), None, "it has ended");
+    assert!(story.pending().expire && story.pending().condemned.is_some());
+    assert_eq!(story.upkeep(reap), 1);
+    story.upkeep(Upkeep::Expire { limit: 10 });
+    assert!(!story.pending().expire);
+    story.check();
+}
+
+#[test]
+fn while_a_node_is_out_only_what_is_less_safe_is_coded_anew() {
+    let profile = |data, parity| Profile { data, parity };
+    for (wanted, is_short, of, wrong) in [
+        (profile(2, 1), false, profile(1, 0), true),
+        (profile(2, 1), true, profile(1, 0), true),
+        (profile(1, 1), true, profile(2, 1), false),
+        (profile(1, 1), false, profile(2, 1), true),
+        (profile(1, 0), true, profile(2, 1), false),
+        (profile(2, 1), false, profile(2, 1), false),
+    ] {
+        assert_eq!(chunk::Coding { wanted, is_short }.is_wrong(of), wrong, "{of} for {wanted}");
+    }
 }
 
 #[test]

@@ -139,8 +139,24 @@ fn check_mime_type(mime_type: Option<&str>) -> Result<(), Refusal> {
         Some(text) if text.len() > max => {
             Err(Refusal::invalid("mime_type", Invalid::TooLong { max: max as u64 }))
         }
+        // It goes into heads of answers, where lines have their own meaning.
+        Some(text) if !is_media_type(text) => {
+            let rule = "is a type and a subtype, such as text/plain".to_owned();
+            Err(Refusal::invalid("mime_type", Invalid::Rule(rule)))
+        }
         _ => Ok(()),
     }
+}
+
+/// RFC 9110, 8.3.1: a type and a subtype, and parameters of visible characters.
+fn is_media_type(text: &str) -> bool {
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let token = |part: &str| {
+        let mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+    };
+    let is_pair = essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub));
+    is_pair && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 fn check_size(step: &Step<'_>, size: u64) -> Result<(), Stop> {

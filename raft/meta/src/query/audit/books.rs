@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use node_base::{ConflictId, DeviceId, FileId, Generation, Sha256, ShareId, UploadId, UserId};
+use node_base::{
+    ConflictId, DeviceId, FileId, Generation, Profile, Sha256, ShareId, UploadId, UserId,
+};
 
 use crate::table::acl::{Target, Trustee};
 use crate::table::item::{ItemId, Parent};
@@ -19,6 +21,8 @@ pub enum Subject {
     /// Whether a chunk is condemned, as it is exactly when it has no reference.
     Unneeded(Sha256),
     ShareReferences(ShareId, Sha256),
+    /// Chunks of a profile.
+    Coded(Profile),
     /// Holders of a manifest.
     Holders(UploadId),
     Dropped(UploadId),

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use node_base::{Sha256, TenantId, UploadId};
+use node_base::{Profile, Sha256, TenantId, UploadId};
 
 use super::books::{Books, Counter, Subject};
 use crate::query::quota::tenants_of;
-use crate::table::chunk::{Chunks, Condemned, ShareChunks, Spent};
+use crate::table::chunk::{Chunks, Coded, Condemned, ShareChunks, Spent};
 use crate::table::item::{Manifest, ManifestPage, ManifestPages, Manifests};
 use crate::table::people::Tenants;
 use crate::table::quota::{QuotaTarget, Usages};
@@ -186,7 +186,12 @@ pub(super) fn chunks(
         books.counted(Subject::Unneeded(hash), u64::from(!needed));
         books.stored(Subject::Condemned(hash), chunk.condemned_at.unwrap_or_default());
         books.counted(physical.clone(), u64::from(chunk.stored_size));
+        books.counted(Subject::Coded(chunk.profile), 1);
         generations.push(chunk.generation);
+        ControlFlow::Continue(())
+    })?;
+    table::scan::<Coded>(tables, &(tenant,), &mut |(_, data, parity), count| {
+        books.stored(Subject::Coded(Profile { data, parity }), count);
         ControlFlow::Continue(())
     })?;
     for generation in generations {

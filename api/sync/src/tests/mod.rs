@@ -1,6 +1,9 @@
 //! Whole runs against a server in memory.
 #![expect(clippy::disallowed_methods, reason = "the tests are the person whose files these are")]
 
+mod deletions;
+mod feed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use node_base::NamePolicy;
 use node_os::RealWorld;
 
 use crate::engine::{Engine, Figures, WorldMachine};
+use crate::failure::Failure;
 use crate::fake::{self, SHARE, Server};
 use crate::scan::Selection;
 use crate::state::State;
@@ -55,6 +59,13 @@ impl Person {
     }
 
     async fn sync_with(&self, adjust: impl FnOnce(&mut Pair)) -> (Figures, Outcome) {
+        self.try_sync(adjust).await.expect("it runs")
+    }
+
+    async fn try_sync(
+        &self,
+        adjust: impl FnOnce(&mut Pair),
+    ) -> Result<(Figures, Outcome), Failure> {
         let mut pair = Pair {
             root: self.home.path().join("files"),
             share_id: SHARE.to_owned(),
@@ -68,8 +79,8 @@ impl Person {
         adjust(&mut pair);
         let engine = self.engine();
         let state = State::open(&self.home.path().join("state")).expect("opened");
-        let outcome = sync::once(&engine, &pair, state).await.expect("it runs");
-        (engine.figures(), outcome)
+        let outcome = sync::once(&engine, &pair, state).await?;
+        Ok((engine.figures(), outcome))
     }
 
     async fn sync(&self) -> Figures {
