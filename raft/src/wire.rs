@@ -181,7 +181,10 @@ pub(crate) fn unpack_reply<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireE
 mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};
 
-    use super::{Consensus, Control, Raw, SnapshotPart, WireError, pack, unpack};
+    use super::{
+        Consensus, ConsensusReply, Control, ControlReply, Raw, SnapshotPart, WireError, pack,
+        unpack, unpack_reply,
+    };
     use crate::types::{Vote, VoteShape};
 
     proptest! {
@@ -206,6 +209,9 @@ mod tests {
         fn any_bytes_are_answered(bytes: Vec<u8>) {
             let _ = unpack::<Consensus<'_>>(&bytes);
             let _ = unpack::<Control<'_>>(&[&[1; 17], bytes.as_slice()].concat());
+            let _ = unpack::<Consensus<'_>>(&[&[1; 17], bytes.as_slice()].concat());
+            let _ = unpack_reply::<ControlReply>(&bytes);
+            let _ = unpack_reply::<ConsensusReply>(&bytes);
         }
     }
 

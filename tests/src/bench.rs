@@ -61,8 +61,9 @@ impl Bench {
     /// cut and slowed down.
     pub fn form(home: &Path, nodes: usize, lines: bool) -> Self {
         static NETS: AtomicU8 = AtomicU8::new(0);
-        // Of one process among others: two benches may meet at an address, at different ports.
-        let net = 1 + NETS.fetch_add(1, Ordering::Relaxed) % 100;
+        // Benches of other processes are elsewhere, most of the time.
+        let own = (std::process::id() % 200) as u8;
+        let net = 1 + own.wrapping_add(NETS.fetch_add(1, Ordering::Relaxed)) % 200;
         let lines = lines.then(|| {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");

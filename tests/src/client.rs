@@ -61,6 +61,11 @@ impl Client {
         self.url = server.url.clone();
     }
 
+    /// The same user, told of several nodes: the first that answers is asked.
+    pub fn turn_to_any(&mut self, urls: &[&str]) {
+        self.url = urls.join(",");
+    }
+
     /// The folder that stands for the user's home.
     pub fn home(&self) -> &Path {
         self.home.path()

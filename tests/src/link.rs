@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 /// How often what is held back looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(10);
+const TRIES: u32 = 500;
 const PACKET_MAX: usize = 64 << 10;
 
 /// What the lines of a cluster do to what they carry.
@@ -95,8 +96,15 @@ impl Link {
     pub(crate) fn open(&self) {
         let (at, to, weather) = (self.at, self.to, Arc::clone(&self.weather));
         let (listener, socket) = self.runtime.block_on(async {
-            let listener = TcpListener::bind(at).await.expect("the line's address is free");
-            (listener, UdpSocket::bind(at).await.expect("the line's address is free"))
+            // What carried for it before may not have ended quite.
+            for _ in 0..TRIES {
+                let bound = (TcpListener::bind(at).await, UdpSocket::bind(at).await);
+                if let (Ok(listener), Ok(socket)) = bound {
+                    return (listener, socket);
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            panic!("{at} is taken");
         });
         let tcp = self.runtime.spawn(connections(listener, to, Arc::clone(&weather)));
         let udp = self.runtime.spawn(packets(Arc::new(socket), to, weather));

@@ -13,8 +13,10 @@ use crate::client::Ran;
 /// A binary of this workspace, built before the tests run.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own path");
-    let folder = here.ancestors().nth(2).expect("tests lie in target/…/deps");
-    let path = folder.join(name);
+    // Tests lie in target/…/deps, tools beside the binaries.
+    let folders = here.ancestors().skip(1).take(2);
+    let paths: Vec<PathBuf> = folders.map(|folder| folder.join(name)).collect();
+    let path = paths.iter().find(|path| path.exists()).unwrap_or(&paths[1]).clone();
     assert!(
         path.exists(),
         "{} is not there: `cargo build --bins` makes it, as `cargo xtask ci` does",

@@ -87,9 +87,12 @@ fn three_nodes_serve_as_one_and_outlive_their_leader() {
     ann.json(&["get", "Team:/a.bin", "back.bin"]);
     assert!(fs::read(ann.path("back.bin")).expect("readable") == content);
 
-    let dead = servers.remove(leader(&servers)).kill();
-    ann.turn_to(&servers[0]);
-    wait("writes go on", || ann.try_run(&["put", "a.bin", "Team:/b.bin"]).code == Some(0));
+    let dead = servers.remove(leader(&servers));
+    let urls = [&dead.url, &servers[0].url, &servers[1].url].map(|url| url.to_owned());
+    let dead = dead.kill();
+    // Told of all nodes, the client finds one that answers, and waits until it can.
+    ann.turn_to_any(&urls.each_ref().map(String::as_str));
+    ann.json(&["put", "a.bin", "Team:/b.bin"]);
     ann.turn_to(&servers[1]);
     for name in ["Team:/a.bin", "Team:/b.bin"] {
         ann.json(&["get", name, "back.bin"]);

@@ -14,6 +14,7 @@ mod cluster;
 mod deployment;
 mod failover;
 mod kills;
+mod losses;
 mod specification;
 mod starts;
 mod tour;

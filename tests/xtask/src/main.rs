@@ -12,6 +12,7 @@
 
 mod bench;
 mod ci;
+mod cluster;
 mod failure;
 mod project;
 mod python;
@@ -30,6 +31,9 @@ usage: cargo xtask CHORE
                             measure against yardsticks taken in the same run;
                             a table, and JSON in target/bench.json
                             scenarios: large, delta, small, requests
+  cluster [up [N]|status|down|chaos [SECONDS]|...]
+                            a cluster on this machine, to be broken by hand;
+                            without a word, all that can be done to it
 
 example: cargo xtask bench --only delta";
 
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Some("bench") => {
             bench::Options::read(rest).and_then(|options| bench::run(&Project::find()?, &options))
         }
+        Some("cluster") => Project::find().and_then(|project| cluster::obey(&project, rest)),
         Some(_) => Err(Failure::Usage),
     };
     match done {
