@@ -185,6 +185,46 @@ impl Part {
         Ok(Self { file: options.open(path)?, path: path.to_owned() })
     }
 
+    /// Opens or makes it, for as long as it is held: no other run may write it, give it its name or
+    /// clear it away meanwhile.
+    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
+        let part = match Self::open(path) {
+            // A run that ended may have given it the rights of a target that nobody may write.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                remove_part(path)?;
+                Self::open(path)?
+            }
+            other => other?,
+        };
+        if !part.lock()? || !part.is_in_place()? {
+            let text = "another scaidrive is writing it";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
+        }
+        Ok(part)
+    }
+
+    /// Whether it was not locked by anybody else. Where there are no locks, nobody has one.
+    fn lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(true)
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether its name still leads to it.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let named = match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absence(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(named.is_file() && inode(&named) == inode(&self.file.metadata()?))
+    }
+
     /// What is in it, to be verified.
     pub(crate) fn reader(&self) -> io::Result<Reader> {
         self.file.try_clone().map(Reader)
@@ -238,6 +278,9 @@ impl Part {
         };
         if now != over {
             return Ok(false);
+        }
+        if !self.is_in_place()? {
+            return Err(io::Error::other("it was taken away while it was written"));
         }
         fs::rename(&self.path, target)?;
         Ok(true)
@@ -338,9 +381,14 @@ pub(crate) fn remove_empty(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a part that nobody will finish.
+/// Removes a part, unless another run is writing it.
+pub(crate) fn clear_part(path: &Path) -> io::Result<()> {
+    let part = Part { file: File::options().read(true).open(path)?, path: path.to_owned() };
+    if part.lock()? && part.is_in_place()? { remove_part(path) } else { Ok(()) }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
-pub(crate) fn remove_part(path: &Path) -> io::Result<()> {
+fn remove_part(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 

@@ -169,7 +169,7 @@ impl<'a> Executor<'a> {
         }
         for part in &self.round.scan.parts {
             // Most have just taken their places.
-            let _ = disk::remove_part(part);
+            let _ = disk::clear_part(part);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod deletions;
 mod feed;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fs;
