@@ -102,14 +102,17 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
     Ok(Some(value.split(',').filter_map(|tag| revision(tag.trim())).collect()))
 }
 
-/// The revision in a tag of metadata, `"r…"`.
+/// The revision in a tag of metadata, `"rREVISION-DIGEST"`. The digest is no part of the condition:
+/// a caller changes the row that it saw, whatever is shown beside it now.
 fn revision(tag: &str) -> Option<u64> {
-    tag.strip_prefix("\"r")?.strip_suffix('"')?.parse().ok()
+    let inner = tag.strip_prefix("\"r")?.strip_suffix('"')?;
+    inner.split_once('-').map_or(inner, |(revision, _)| revision).parse().ok()
 }
 
-/// The tag of metadata at a revision.
-pub fn metadata_tag(revision: u64) -> String {
-    format!("\"r{revision}\"")
+/// The tag of metadata at a revision, as this body shows it.
+pub fn metadata_tag(revision: u64, body: &[u8]) -> String {
+    let digest = node_base::sha256(body).to_string();
+    format!("\"r{revision}-{}\"", &digest[..16])
 }
 
 /// The hash of a request's body, put into its extensions by whoever has read it.

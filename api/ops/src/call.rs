@@ -8,7 +8,7 @@ use node_base::{NodeId, Sha256, TenantId};
 use node_world::World;
 use raft::{Consistency, ProposeError, Raft, ReadError};
 use raft_meta::access::Viewer;
-use raft_meta::query::{Denied, outcome};
+use raft_meta::query::{Denied, outcome, people};
 use raft_meta::{
     Answer, Caller, Command, Proposal, Reader, Refusal, Remember, TableError, UserCaller,
 };
@@ -279,6 +279,10 @@ impl Ops {
         let answer = self
             .raft
             .query(call.consistency, move |tables| {
+                // As these tables say: who let the caller in may not have heard of a suspension.
+                if let Err(refusal) = people::admit(tables, &caller)? {
+                    return Ok(Err(refusal));
+                }
                 let now = raft_meta::query::log_time(tables)?;
                 let viewer = Viewer::of(tables, now, &caller)?;
                 settle(question(tables, &viewer))
