@@ -38,8 +38,8 @@ impl IntoResponse for Done {
 }
 
 /// Metadata at a revision: the tag lets a caller ask again for nothing, or change it only if it is
-/// still so. The revision is the row's own; what is shown beside it, such as names of folders above,
-/// is told apart by a digest.
+/// still so. The revision is the row's own; what is shown beside it, such as names of folders
+/// above, is told apart by a digest.
 pub struct Tagged<T>(pub u64, pub T);
 
 impl<T: Serialize> IntoResponse for Tagged<Json<T>> {

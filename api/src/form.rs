@@ -1,5 +1,5 @@
-//! Forms of several parts, which may be of any size but are never held: a sender that brings no part
-//! for long, or a text without an end, is stopped.
+//! Forms of several parts, which may be of any size but are never held: a sender that brings no
+//! part for long, or a text without an end, is stopped.
 
 use std::pin::Pin;
 use std::sync::Arc;

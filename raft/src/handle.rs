@@ -88,6 +88,8 @@ pub struct Status {
     pub members: Vec<Peer>,
     /// Those of them who vote.
     pub voters: Vec<NodeId>,
+    /// Whether those who voted before still have a say: a majority of either is needed then.
+    pub is_changing_voters: bool,
     pub log_bytes: u64,
 }
 
@@ -241,6 +243,7 @@ impl Raft {
             applied: progress.command,
             members,
             voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
+            is_changing_voters: metrics.membership_config.membership().get_joint_config().len() > 1,
             log_bytes: self.group.log.bytes(),
         }
     }

@@ -355,7 +355,7 @@ impl Ops {
                 let index = chunks.iter().find(|c| c.chunk.hash == hash).map_or(0, |c| c.index);
                 let expected =
                     self.ask(&call, move |tables, _| expected(tables, who, upload, index)).await?;
-                // The generation may be spent: by another chunk that came for the same place before.
+                // The generation may be spent, by another chunk that came for the same place.
                 let number = self.world.random() as u64;
                 let new = expected.new_chunk(who.0, number, chunk, Some(hash))?;
                 let written = self.write_chunks(vec![new]).await.pop();

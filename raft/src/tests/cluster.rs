@@ -135,11 +135,15 @@ impl Cluster {
         Ok((world, raft))
     }
 
-    /// Waits until every node sees that these vote.
+    /// Waits until every node sees that these vote, and nobody else has a say any more.
     pub(super) async fn voters(&self, wanted: &[u64]) {
         let wanted: Vec<NodeId> = wanted.iter().copied().map(NodeId).collect();
         for (_, raft) in &self.nodes {
-            while raft.status().voters != wanted {
+            let is_done = || {
+                let status = raft.status();
+                status.voters == wanted && !status.is_changing_voters
+            };
+            while !is_done() {
                 self.sim.sleep(Duration::from_millis(20)).await;
             }
         }

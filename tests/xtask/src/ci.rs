@@ -53,7 +53,7 @@ const READING: [Step; 2] = [
 ];
 
 /// What needs the tools from Python as well.
-const RUNNING: [Step; 6] = [
+const RUNNING: [Step; 5] = [
     // Black-box tests start the binaries, and cargo builds those of another package for nobody.
     // With the tests beside them, so that both are built with the features that tests ask for:
     // without, some crates below are built twice.
@@ -68,8 +68,6 @@ const RUNNING: [Step; 6] = [
         arguments: &SIMULATOR,
         told: &["swarm", "--from", "1", "--seeds", "240"],
     },
-    // These nobody has run before: their numbers are printed.
-    Step { name: "fresh seeds", arguments: &SIMULATOR, told: &["swarm", "--seeds", "60"] },
     Step { name: "stories", arguments: &SIMULATOR, told: &["scenario", "--all"] },
     // Bugs planted in the product: checks that do not find them are none.
     Step { name: "plants", arguments: &SIMULATOR, told: &["plant", "--all"] },
