@@ -73,8 +73,8 @@ impl From<Result<Bytes, Unanswered>> for ControlReply {
 }
 
 impl Group {
-    /// Has an encoded proposal agreed and applied, wherever the leader is. One that is keyed has the
-    /// outcome of its first time the second time, so it is repeated where that is not known.
+    /// Has an encoded proposal agreed and applied, wherever the leader is. One that is keyed has
+    /// the outcome of its first time the second time, so it is repeated where that is not known.
     pub(crate) async fn propose(
         &self,
         proposal: Bytes,

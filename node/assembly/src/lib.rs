@@ -245,8 +245,8 @@ impl Node {
         self.raft.dead()
     }
 
-    /// Gets ready to stop, while it still serves: it says that it is not ready, for as long as whoever
-    /// asks that needs to notice, and has another node lead where it does.
+    /// Gets ready to stop, while it still serves: it says that it is not ready, for as long as
+    /// whoever asks that needs to notice, and has another node lead where it does.
     pub async fn leave(&self) {
         self.ops.leave();
         let is_alone = self.raft.status().members.len() < 2;
