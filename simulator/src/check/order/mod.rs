@@ -1,10 +1,10 @@
 //! P8: the reads and writes of a share are linearizable.
 //!
 //! Each share is a [`model`] that does one thing after the other; what clients were answered must
-//! be what it answers in some order that agrees with real time. [`simulator_order`] looks for
-//! that order. Operations whose answers were lost may have happened at any later time or not at all: what they
-//! made is found by its content or its name. Loose shares have no model: what passes between shares
-//! and what strategies make of conflicts is left to the other promises.
+//! be what it answers in some order that agrees with real time. [`simulator_order`] looks for that
+//! order. Operations whose answers were lost may have happened at any later time or not at all:
+//! what they made is found by its content or its name. Loose shares have no model: what passes
+//! between shares and what strategies make of conflicts is left to the other promises.
 
 mod model;
 
