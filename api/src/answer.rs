@@ -1,6 +1,7 @@
 //! The forms answers take: 200 with a body, 201, 204, and metadata with its tag.
 
 use axum::Json;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -37,15 +38,19 @@ impl IntoResponse for Done {
 }
 
 /// Metadata at a revision: the tag lets a caller ask again for nothing, or change it only if it is
-/// still so.
+/// still so. The revision is the row's own; what is shown beside it, such as names of folders above,
+/// is told apart by a digest.
 pub struct Tagged<T>(pub u64, pub T);
 
-impl<T: IntoResponse> IntoResponse for Tagged<T> {
+impl<T: Serialize> IntoResponse for Tagged<Json<T>> {
     fn into_response(self) -> Response {
-        let tag =
-            HeaderValue::from_str(&metadata_tag(self.0)).expect("a number is a header's text");
-        let mut response = self.1.into_response();
-        response.headers_mut().insert(header::ETAG, tag);
+        let Json(shape) = self.1;
+        let body = serde_json::to_vec(&shape).expect("answers are plain data");
+        let tag = HeaderValue::from_str(&metadata_tag(self.0, &body));
+        let json = HeaderValue::from_static("application/json");
+        let mut response = Response::new(Body::from(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().insert(header::ETAG, tag.expect("digits are a header's text"));
         response
     }
 }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 use crate::layer::Whose;
+use crate::repeat::Keyed;
 use crate::state::ApiState;
 
 /// Who asks: a signed-in user, and how the call is to be carried out.
@@ -23,11 +24,24 @@ impl FromRequestParts<ApiState> for Asking {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let mut call = Call::new(caller(parts, state, bearer(&parts.headers)?).await?);
-        call.consistency = consistency(parts.uri.query().unwrap_or_default())?;
-        call.if_revision = if_match(&parts.headers)?;
-        call.remember = idempotency(parts)?;
+        let call = asking(parts, state).await?;
+        tell(parts, &call, false);
         Ok(Self(call))
+    }
+}
+
+async fn asking(parts: &mut Parts, state: &ApiState) -> Result<Call, ApiError> {
+    let mut call = Call::new(caller(parts, state, bearer(&parts.headers)?).await?);
+    call.consistency = consistency(parts.uri.query().unwrap_or_default())?;
+    call.if_revision = if_match(&parts.headers)?;
+    call.remember = idempotency(parts)?;
+    Ok(call)
+}
+
+/// Tells whoever sends the answer what may be asked again.
+fn tell(parts: &Parts, call: &Call, is_whole: bool) {
+    if let Some(keyed) = parts.extensions.get::<Keyed>() {
+        keyed.tell(call, is_whole);
     }
 }
 
@@ -88,14 +102,17 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
     Ok(Some(value.split(',').filter_map(|tag| revision(tag.trim())).collect()))
 }
 
-/// The revision in a tag of metadata, `"r…"`.
+/// The revision in a tag of metadata, `"rREVISION-DIGEST"`. The digest is no part of the condition:
+/// a caller changes the row that it saw, whatever is shown beside it now.
 fn revision(tag: &str) -> Option<u64> {
-    tag.strip_prefix("\"r")?.strip_suffix('"')?.parse().ok()
+    let inner = tag.strip_prefix("\"r")?.strip_suffix('"')?;
+    inner.split_once('-').map_or(inner, |(revision, _)| revision).parse().ok()
 }
 
-/// The tag of metadata at a revision.
-pub fn metadata_tag(revision: u64) -> String {
-    format!("\"r{revision}\"")
+/// The tag of metadata at a revision, as this body shows it.
+pub fn metadata_tag(revision: u64, body: &[u8]) -> String {
+    let digest = node_base::sha256(body).to_string();
+    format!("\"r{revision}-{}\"", &digest[..16])
 }
 
 /// The hash of a request's body, put into its extensions by whoever has read it.
@@ -125,12 +142,13 @@ impl<T: DeserializeOwned + Send, const MAX: usize> FromRequest<ApiState> for Ask
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         // Who may not speak is told so before the body is looked at.
-        let mut asking = Asking::from_request_parts(&mut parts, state).await?;
+        let mut call = asking(&mut parts, state).await?;
         check_json_type(&parts.headers)?;
         let bytes = read_body(&parts.headers, body, MAX).await?;
         parts.extensions.insert(BodyHash(node_base::sha256(&bytes)));
-        asking.0.remember = idempotency(&parts)?;
-        Ok(Self(asking.0, parse_json(&bytes)?))
+        call.remember = idempotency(&parts)?;
+        tell(&parts, &call, true);
+        Ok(Self(call, parse_json(&bytes)?))
     }
 }
 

@@ -17,6 +17,7 @@ use node_base::{Duration, TenantId};
 use node_world::{BoxFuture, World};
 
 use crate::error::ApiError;
+use crate::repeat::{self, Keyed};
 use crate::state::ApiState;
 
 /// A request's id: the caller's own when it is a sane one.
@@ -43,6 +44,8 @@ pub async fn around(State(state): State<ApiState>, mut request: Request, next: N
     let whose = Whose::default();
     request.extensions_mut().insert(RequestId(id.clone()));
     request.extensions_mut().insert(whose.clone());
+    let keyed = Keyed::default();
+    request.extensions_mut().insert(keyed.clone());
     let limit = Duration::from_secs(state.settings.body_idle_seconds);
     let request =
         request.map(|body| Body::new(ImpatientBody::new(body, state.world.clone(), limit)));
@@ -58,6 +61,7 @@ pub async fn around(State(state): State<ApiState>, mut request: Request, next: N
         }
         Err(error) => error.into_response(),
     };
+    let response = Box::pin(repeat::settle(&state, &keyed, response)).await;
     let response = spare(response, &method, known.as_ref());
     let mut response = render(response, &method, &id, whose.0.get().copied());
     finish_head(&mut response, &id);

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod openapi;
 mod page;
 pub mod present;
+pub mod repeat;
 pub mod router;
 pub mod serve;
 pub mod socket;

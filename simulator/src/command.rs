@@ -11,8 +11,9 @@ use tracing::Level;
 
 use crate::options::Seed;
 use crate::replay::Replay;
+use crate::scenario::{self, Story};
 use crate::swarm::{Amount, Swarm};
-use crate::{determinism, plant, report, scenario};
+use crate::{determinism, plant, report};
 
 /// Runs clusters in a pretend world, and breaks them.
 #[derive(Parser)]
@@ -68,6 +69,9 @@ pub(crate) enum Command {
         name: Option<String>,
         #[arg(long)]
         list: bool,
+        /// All of them, one after the other.
+        #[arg(long)]
+        all: bool,
     },
     /// Shows that a seed decides everything, in this process and others, alone and beside others.
     Determinism {
@@ -128,7 +132,8 @@ impl Command {
                 replay_seed(seed(&text)?, &replay, html)
             }
             Self::Shrink { seed: text } => shrink(seed(&text)?),
-            Self::Scenario { name, list } => tell(name.as_deref(), list),
+            Self::Scenario { all: true, .. } => scenario::ALL.iter().try_for_each(tell_one),
+            Self::Scenario { name, list, .. } => tell(name.as_deref(), list),
             Self::Determinism { seed: text, seeds, twice } => same(seed(&text)?, seeds, twice),
             Self::Plant { bug, list, all, from, hunts } => {
                 let from = seed(&from)?;
@@ -197,6 +202,10 @@ fn tell(name: Option<&str>, list: bool) -> Result<(), Failure> {
     let story = story.ok_or_else(|| {
         Failure::Called(format!("there is no scenario '{name}'; see simulator scenario --list"))
     })?;
+    tell_one(story)
+}
+
+fn tell_one(story: &Story) -> Result<(), Failure> {
     println!("{}", story.title);
     let Some((run, found)) = story.run() else { return Ok(()) };
     if found.violations.is_empty() {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use node_base::{Permission, Sha256, ShareId, limits};
+use node_base::{Permission, Sha256, ShareId, UploadId, limits};
 use raft_meta::access::Viewer;
 use raft_meta::chain::Chain;
 use raft_meta::command::{
-    BatchFile, BatchTarget, FileDestination, ItemCommand, NewContent, NewFile, Place, UploadCommand,
+    BatchFile, BatchTarget, Declared, FileDestination, ItemCommand, NewContent, NewFile, Place,
+    Received, UploadCommand,
 };
 use raft_meta::outcome::{BatchResult, BatchStatus, Invalid, Noun};
 use raft_meta::query::Denied;
@@ -138,7 +139,10 @@ impl Ops {
         details: &FileDetails,
         finished: &Finished,
     ) -> Result<Answer, OpError> {
-        use raft_meta::command::{Declared, Received};
+        // The session would be judged by how things are now, before the key is looked at.
+        if let Some(answer) = self.recalled(call).await? {
+            return Ok(answer);
+        }
         let staging = Call { remember: None, if_revision: None, ..call.clone() };
         let create = UploadCommand::Create {
             destination,
@@ -153,27 +157,40 @@ impl Ops {
         let session: raft_meta::outcome::UploadAnswer =
             self.agree(&staging, Command::Upload(create)).await?;
         let upload = session.upload;
+        let answer = self.fill_and_complete(call, &staging, upload, finished).await;
+        if matches!(answer, Err(OpError::Refused(_))) {
+            // Nobody knows of the session: it would hold its chunks for a day.
+            let abort = Command::Upload(UploadCommand::Abort { upload });
+            let _ = self.agree::<Answer>(&staging, abort).await;
+        }
+        answer
+    }
+
+    async fn fill_and_complete(
+        &self,
+        call: &Call,
+        staging: &Call,
+        upload: UploadId,
+        finished: &Finished,
+    ) -> Result<Answer, OpError> {
         let mut first = 0;
         for page in finished.chunks.chunks(limits::DECLARED_CHUNKS_MAX / 4) {
             let declared = page.iter().map(|chunk| Declared { hash: chunk.hash, size: chunk.size });
             let chunks = declared.collect();
             let declare = UploadCommand::Declare { upload, first: Some(first), chunks };
-            self.agree::<Answer>(&staging, Command::Upload(declare)).await?;
+            self.agree::<Answer>(staging, Command::Upload(declare)).await?;
             let indexed = page.iter().zip(first..);
             let chunks = indexed.map(|(chunk, index)| Received { index, chunk: *chunk }).collect();
             let receive = UploadCommand::Receive { upload, chunks };
-            let answer = self.agree(&staging, Command::Upload(receive)).await?;
+            let answer = self.agree(staging, Command::Upload(receive)).await?;
             if let Answer::Received { superfluous } = answer {
                 self.drop_superfluous(call.tenant(), &superfluous).await;
             }
             first += page.len() as u64;
         }
-        let computed = Some(finished.sha256);
-        self.agree(
-            call,
-            Command::Upload(UploadCommand::Complete { upload, computed, declared: None }),
-        )
-        .await
+        let complete =
+            UploadCommand::Complete { upload, computed: Some(finished.sha256), declared: None };
+        self.agree(call, Command::Upload(complete)).await
     }
 }
 

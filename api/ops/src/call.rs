@@ -1,14 +1,14 @@
 //! A call: who asks, how it is to be remembered, and the two ways to have it done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use chunkstore::Store;
 use node_base::{NodeId, Sha256, TenantId};
 use node_world::World;
 use raft::{Consistency, ProposeError, Raft, ReadError};
 use raft_meta::access::Viewer;
-use raft_meta::query::{Denied, outcome};
+use raft_meta::query::{Denied, outcome, people};
 use raft_meta::{
     Answer, Caller, Command, Proposal, Reader, Refusal, Remember, TableError, UserCaller,
 };
@@ -27,12 +27,53 @@ pub struct Call {
     /// `If-Match`: the revisions that the target may have.
     pub if_revision: Option<Vec<u64>>,
     pub consistency: Consistency,
+    pub course: Course,
+}
+
+/// What has become of a call, as all its copies see it.
+#[derive(Debug, Clone, Default)]
+pub struct Course(Arc<AtomicU8>);
+
+impl Course {
+    /// The tables were asked: the answer may say more than the outcome of its command.
+    const ASKED: u8 = 1;
+    /// Its command was agreed on, and the outcome is remembered under its key.
+    const REMEMBERED: u8 = 2;
+    /// Its key stands for more than was known when it began.
+    const COVERING: u8 = 4;
+
+    fn note(&self, what: u8) {
+        self.0.fetch_or(what, Ordering::Relaxed);
+    }
+
+    fn has(&self, what: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & what == what
+    }
 }
 
 impl Call {
     /// A plain call: linearizable, nothing remembered.
     pub fn new(caller: UserCaller) -> Self {
-        Self { caller, remember: None, if_revision: None, consistency: Consistency::Linearizable }
+        Self {
+            caller,
+            remember: None,
+            if_revision: None,
+            consistency: Consistency::Linearizable,
+            course: Course::default(),
+        }
+    }
+
+    /// Whether what came of it was read from the tables, and under which key it is asked for again.
+    /// What its command's outcome alone says needs no keeping: it is said again.
+    pub(crate) fn read_under_key(&self) -> Option<&Remember> {
+        let course = &self.course;
+        let read = course.has(Course::ASKED) && !course.has(Course::COVERING);
+        self.remember.as_ref().filter(|_| read)
+    }
+
+    /// Whether the outcome of its command is remembered.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.course.has(Course::REMEMBERED)
     }
 
     /// The same call, whose idempotency key stands for this as well: the digest of what a body said
@@ -41,6 +82,7 @@ impl Call {
     pub fn covering(mut self, said: Sha256) -> Self {
         if let Some(remember) = &mut self.remember {
             remember.request = node_base::sha256(&[remember.request.0, said.0].concat());
+            self.course.note(Course::COVERING);
         }
         self
     }
@@ -173,7 +215,11 @@ impl Ops {
             if_revision: call.if_revision.clone(),
             command,
         };
-        self.propose(&proposal).await
+        let answer = self.propose(&proposal).await?;
+        if call.remember.is_some() {
+            call.course.note(Course::REMEMBERED);
+        }
+        Ok(answer)
     }
 
     /// Has a command of this node itself agreed on and applied.
@@ -196,15 +242,22 @@ impl Ops {
         call: &Call,
         refused: E,
     ) -> Result<A, E> {
-        let Some(remember) = call.remember.clone() else { return Err(refused) };
-        let recalled = self
-            .ask(call, move |tables, viewer| Ok(outcome::remembered(tables, viewer, &remember)?));
-        match recalled.await? {
+        match self.recalled(call).await? {
             // The same request asks for the same kind of answer.
-            Some(Ok(answer)) => A::from_answer(answer).ok_or(refused),
-            Some(Err(other)) => Err(OpError::Refused(other).into()),
+            Some(answer) => A::from_answer(answer).ok_or(refused),
             None => Err(refused),
         }
+    }
+
+    /// What a command was answered under its key before.
+    ///
+    /// # Errors
+    /// When the key stands for another request; or why nothing could be read.
+    pub(crate) async fn recalled(&self, call: &Call) -> Result<Option<Answer>, OpError> {
+        let Some(remember) = call.remember.clone() else { return Ok(None) };
+        let recalled = self
+            .ask(call, move |tables, viewer| Ok(outcome::remembered(tables, viewer, &remember)?));
+        Ok(recalled.await?.transpose()?)
     }
 
     async fn propose<A: FromAnswer>(&self, proposal: &Proposal) -> Result<A, OpError> {
@@ -221,10 +274,15 @@ impl Ops {
         call: &Call,
         question: impl FnOnce(&dyn Reader, &Viewer) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, OpError> {
+        call.course.note(Course::ASKED);
         let caller = call.caller.clone();
         let answer = self
             .raft
             .query(call.consistency, move |tables| {
+                // As these tables say: who let the caller in may not have heard of a suspension.
+                if let Err(refusal) = people::admit(tables, &caller)? {
+                    return Ok(Err(refusal));
+                }
                 let now = raft_meta::query::log_time(tables)?;
                 let viewer = Viewer::of(tables, now, &caller)?;
                 settle(question(tables, &viewer))

@@ -17,6 +17,7 @@ mod error;
 mod follow;
 mod lease;
 mod recode;
+mod repeat;
 mod transfers;
 mod upload;
 mod verify;
@@ -24,12 +25,13 @@ mod write;
 
 pub use background::{Background, BackgroundSettings};
 pub use batch::{BATCH_FILE_MAX, BatchItem, FileBatch, FileDetails};
-pub use call::{Call, FromAnswer, Ops, OpsParts};
+pub use call::{Call, Course, FromAnswer, Ops, OpsParts};
 pub use cluster::{ClusterStatus, NodeStatus};
 pub use content::{OpenContent, Which};
 pub use error::OpError;
 pub use follow::{From as FollowFrom, Walking};
 pub use lease::Lease;
+pub use repeat::Told;
 pub use upload::{BatchedChunk, ChunkBatch, ChunkOutcome, StoredIndex};
 pub use write::{FileWriter, Finished};
 

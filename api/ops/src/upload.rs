@@ -97,16 +97,16 @@ impl Expected {
         }
     }
 
-    /// The chunk as it is to be written. Its generation is its own in the session: what becomes of
-    /// one chunk's copy says nothing of another's.
+    /// The chunk as it is to be written. Its generation is its own in the session, by this number:
+    /// what becomes of one chunk's copy says nothing of another's.
     fn new_chunk(
         &self,
         tenant: TenantId,
-        index: u64,
+        number: u64,
         plain: Bytes,
         expected: Option<Sha256>,
     ) -> Result<chunkstore::NewChunk, OpError> {
-        let count = index % Generation::PER_WRITER;
+        let count = number % Generation::PER_WRITER;
         let generation = Generation::new(self.writer, count).ok_or(OpError::unavailable())?;
         Ok(chunkstore::NewChunk { tenant, generation, plain, expected })
     }
@@ -355,7 +355,9 @@ impl Ops {
                 let index = chunks.iter().find(|c| c.chunk.hash == hash).map_or(0, |c| c.index);
                 let expected =
                     self.ask(&call, move |tables, _| expected(tables, who, upload, index)).await?;
-                let new = expected.new_chunk(who.0, index, chunk, Some(hash))?;
+                // The generation may be spent: by another chunk that came for the same place before.
+                let number = self.world.random() as u64;
+                let new = expected.new_chunk(who.0, number, chunk, Some(hash))?;
                 let written = self.write_chunks(vec![new]).await.pop();
                 let written = written.unwrap_or(Err(OpError::Unknown))?;
                 for received in chunks.iter_mut().filter(|c| c.chunk.hash == hash) {

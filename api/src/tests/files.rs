@@ -153,6 +153,29 @@ fn a_file_goes_up_in_pieces_of_one_size_in_any_order() {
 }
 
 #[test]
+fn a_client_may_change_its_mind_about_a_piece_as_often_as_it_likes() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let bytes = noise(65_536, 3);
+        let body = json!({
+            "share_id": desk.share, "file_name": "a.bin", "file_size": 65_536,
+            "chunk_size": 65_536, "checksum_sha256": sha256(&bytes).to_string(),
+        });
+        let opened = desk.post("/uploads", body).await.expect(201).json();
+        let session = text(&opened["session_id"]);
+        for seed in 1..=3 {
+            desk.chunk(&session, "0", &noise(65_536, seed)).await.expect(200);
+            // What the one before it was written under is spent from here on.
+            let reap = Command::Upkeep(Upkeep::Reap { before: u64::MAX, limit: 100 });
+            let _: u32 = desk.fixture.state.ops.agree_as_node(reap).await.expect("nodes may");
+        }
+        let made = desk.complete(&session).await.expect(200).json();
+        let content = format!("/files/{}/content", text(&made["id"]));
+        assert_eq!(desk.get(&content).await.expect(200).body, bytes);
+    });
+}
+
+#[test]
 fn what_the_share_holds_already_is_not_sent_again() {
     run(|fixture| async move {
         let desk = Desk::new(fixture).await;
@@ -426,5 +449,95 @@ fn a_move_asked_for_again_under_its_key_is_answered_as_before_whatever_became_of
         assert_eq!(ask("copy", "two").await.expect(201).json(), copied);
         ask("move", "three").await.expect(404);
         ask("copy", "one").await.expect(422);
+    });
+}
+
+#[test]
+fn the_tag_of_a_file_tells_of_a_folder_above_that_was_renamed() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let folder = json!({"share_id": desk.share, "name": "one"});
+        let folder = text(&desk.post("/folders", folder).await.expect(201).json()["id"]);
+        let file = text(&desk.file("a", b"1").await["id"]);
+        let to = json!({"target_folder_id": folder});
+        desk.post(&format!("/files/{file}/move"), to).await.expect(200);
+        let path = format!("/files/{file}");
+        let first = desk.get(&path).await.expect(200);
+        let ask = async |method: &str, condition: &str, body: &'static str| {
+            let request = desk
+                .fixture
+                .request(method, &path)
+                .header(header::AUTHORIZATION, format!("Bearer {}", desk.token))
+                .header(condition, &first.headers[header::ETAG])
+                .body(Body::from(body));
+            desk.fixture.send(request.expect("a request")).await
+        };
+        ask("GET", "if-none-match", "").await.expect(304);
+        let token = &desk.token;
+        let renamed = Some(json!({"name": "two"}));
+        desk.fixture.call("PATCH", token, &format!("/folders/{folder}"), renamed).await.expect(200);
+        let told = ask("GET", "if-none-match", "").await.expect(200).json();
+        assert_eq!(told["path"], "/two/a");
+        // The file itself is as it was.
+        ask("PATCH", "if-match", "{\"name\":\"b\"}").await.expect(200);
+        ask("PATCH", "if-match", "{\"name\":\"c\"}").await.expect(412);
+    });
+}
+
+#[test]
+fn what_is_closed_is_answered_as_what_is_not_there() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let other = desk.share("other").await;
+        let join = json!({
+            "principal_type": "user", "principal_id": desk.fixture.bob.to_string(),
+            "role": "contributor",
+        });
+        desk.post(&format!("/shares/{}/members", desk.share), join).await.expect(201);
+        let folder = json!({"share_id": desk.share, "name": "private"});
+        let folder = text(&desk.post("/folders", folder).await.expect(201).json()["id"]);
+        let secret = text(&desk.file("secret", b"1").await["id"]);
+        let to = json!({"target_folder_id": folder});
+        desk.post(&format!("/files/{secret}/move"), to).await.expect(200);
+        let closed = Some(json!({"inherit_from_parent": false}));
+        let path = format!("/permissions/acl/folder/{folder}/inheritance");
+        let reply = desk.fixture.call("PUT", &desk.token, &path, closed).await;
+        assert!(reply.status.is_success(), "{}", reply.text());
+        let mine = text(&desk.file("mine", b"2").await["id"]);
+        let token = desk.fixture.token(desk.fixture.bob).await;
+        let desk = Desk { token, ..desk };
+
+        let nowhere = node_base::FolderId::from(7).to_string();
+        let mut told = Vec::new();
+        for folder in [&folder, &nowhere] {
+            let to = json!({"target_folder_id": folder, "target_share_id": other});
+            told.push(desk.post(&format!("/files/{mine}/copy"), to).await.expect(404).json());
+        }
+        assert_eq!(told[0]["detail"], told[1]["detail"]);
+
+        let unknown = node_base::FileId::from(7).to_string();
+        let device = json!({"device_id": "dev_bob", "device_name": "bob"});
+        desk.post("/sync/devices", device).await.expect(201);
+        let deletes: Vec<Value> = [&secret, &unknown]
+            .into_iter()
+            .map(|file| {
+                json!({"client_ref": "1", "change_type": "deleted", "resource_type": "file",
+                    "resource_id": file})
+            })
+            .collect();
+        let body = json!({"share_id": desk.share, "device_id": "dev_bob", "changes": deletes});
+        let results = desk.post("/sync/apply", body).await.expect(200).json()["results"].clone();
+        assert_eq!(results[0], results[1]);
+
+        let items = json!([
+            {"client_ref": "1", "path": "private/secret/x"},
+            {"client_ref": "1", "path": "private/nothing/x"},
+        ]);
+        let body = form("b", &items, ["x", "x"]);
+        let path = format!("/files/batch?share_id={}", desk.share);
+        let kind = "multipart/form-data; boundary=b";
+        let results = desk.send("POST", &path, kind, Bytes::from(body)).await.expect(200).json();
+        assert_eq!(results["results"][0], results["results"][1]);
+        assert_eq!(results["results"][0]["error"]["code"], "NOT_FOUND");
     });
 }

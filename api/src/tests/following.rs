@@ -177,3 +177,23 @@ fn checksums_that_nobody_waited_for_are_computed_by_and_by() {
         assert!(events.text().contains("file.checksum_mismatch"), "{}", events.text());
     });
 }
+
+#[test]
+fn who_is_suspended_while_waiting_for_changes_is_told_so_at_once() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let url = format!("/sync/changes?share_id={}&cursor=latest&wait=60", desk.share);
+        let started = desk.fixture.world.now();
+        let slow = desk.get(&url);
+        let suspended = async {
+            desk.fixture.world.sleep(node_base::Duration::from_secs(2)).await;
+            let root = desk.fixture.token(desk.fixture.root).await;
+            let path = format!("/admin/users/{}/suspend", desk.fixture.ann);
+            desk.fixture.call("POST", &root, &path, None).await.expect(200);
+        };
+        let (told, ()) = futures_util::join!(slow, suspended);
+        assert_eq!(told.expect(403).code(), "AUTHZ_USER_SUSPENDED");
+        let waited = desk.fixture.world.now().since(started);
+        assert!(waited < node_base::Duration::from_secs(10), "{waited:?}");
+    });
+}

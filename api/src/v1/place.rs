@@ -1,5 +1,6 @@
 //! Places that requests name, and what a commit of content left there.
 
+use api_ops::meta::chain::Chain;
 use api_ops::meta::command::{ItemCommand, Place};
 use api_ops::meta::outcome::{ItemView, Noun};
 use api_ops::meta::table::item::{ItemId, Items, Parent};
@@ -63,7 +64,7 @@ async fn target(ops: &Ops, call: &Call, target: &Target) -> Result<Place, ApiErr
             Err(ApiError::invalid("body", &["target_folder_id"], message))
         }
         (Some(folder), named) => {
-            let share = share_of(ops, call, folder).await?;
+            let share = seen_in(ops, call, folder).await?;
             if named.is_some_and(|named| named != share) {
                 let message = "the folder is in another share";
                 return Err(ApiError::invalid("body", &["target_share_id"], message));
@@ -112,6 +113,22 @@ async fn share_of(ops: &Ops, call: &Call, folder: FolderId) -> Result<ShareId, A
         .ask(call, move |tables, _| {
             let row = table::get::<Items>(tables, &(tenant, ItemId::Folder(folder)))?;
             Ok(row.ok_or(Refusal::NotFound(Noun::Folder))?.share)
+        })
+        .await?;
+    Ok(share)
+}
+
+/// The same, of a folder that the caller has something to say in: where it is, is told of no other.
+async fn seen_in(ops: &Ops, call: &Call, folder: FolderId) -> Result<ShareId, ApiError> {
+    let tenant = call.caller.tenant;
+    let share = ops
+        .ask(call, move |tables, viewer| {
+            let chain = Chain::of(tables, tenant, ItemId::Folder(folder))?;
+            let chain = chain.ok_or(Refusal::NotFound(Noun::Folder))?;
+            if viewer.mask(tables, &chain)?.is_empty() {
+                return Err(Refusal::NotFound(Noun::Folder).into());
+            }
+            Ok(chain.share_id)
         })
         .await?;
     Ok(share)

@@ -6,7 +6,7 @@ use api_ops::meta::query::people::{self, UserFilter};
 use api_ops::meta::query::quota;
 use api_ops::meta::table::people::{AdminRole, ProvisioningSource, User as Row, UserStatus};
 use api_ops::meta::table::quota::{LimitType, Quota, QuotaTarget};
-use api_ops::meta::{Answer, Command, Refusal, Scope};
+use api_ops::meta::{Answer, Command, Refusal, Remember, Scope};
 use api_ops::{Call, OpError};
 use api_types::v1::admin::{CreateUser, PatchUser, User, UserList, UsersQuery};
 use axum::Json;
@@ -82,9 +82,14 @@ async fn shown(state: &ApiState, call: &Call, id: UserId) -> Result<Tagged<Json<
     Ok(Tagged(row.revision, Json(user)))
 }
 
-/// A call's second command: what the caller said of the first is said of that alone.
-fn plain(call: &Call) -> Call {
-    Call { remember: None, if_revision: None, ..call.clone() }
+/// A call's second command: what the caller said of the first is said of that alone. It has a key
+/// of its own, so that asking again does not undo what others have done meanwhile.
+fn second(call: &Call) -> Call {
+    let remember = call.remember.as_ref().map(|remember| Remember {
+        key: node_base::sha256(format!("{} second", remember.key).as_bytes()).to_string(),
+        request: remember.request,
+    });
+    Call { remember, if_revision: None, ..call.clone() }
 }
 
 /// Sets or takes away the limit of a user.
@@ -108,7 +113,7 @@ async fn set_limit(
             grace_extra_percent: before.as_ref().map_or(10, |before| before.grace_extra_percent),
         },
     };
-    state.ops.agree::<()>(&plain(call), Command::Quota(command)).await
+    state.ops.agree::<()>(&second(call), Command::Quota(command)).await
 }
 
 /// Makes a user, with a personal share.

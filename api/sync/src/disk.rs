@@ -108,6 +108,20 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
+/// What tells a folder from another one that comes to be at the same path: its file system and its
+/// inode. Nothing where the machine has no such numbers.
+#[cfg(unix)]
+pub(crate) fn identity(folder: &Path) -> io::Result<Option<String>> {
+    let Some(Kind::Folder { inode }) = look(folder)? else { return Ok(None) };
+    let file_system = rustix::fs::statvfs(folder)?.f_fsid;
+    Ok(Some(format!("{file_system:x}.{inode}")))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn identity(_folder: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
 /// A file that is read here and there.
 pub(crate) struct Reader(File);
 
@@ -171,6 +185,46 @@ impl Part {
         Ok(Self { file: options.open(path)?, path: path.to_owned() })
     }
 
+    /// Opens or makes it, for as long as it is held: no other run may write it, give it its name or
+    /// clear it away meanwhile.
+    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
+        let part = match Self::open(path) {
+            // A run that ended may have given it the rights of a target that nobody may write.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                remove_part(path)?;
+                Self::open(path)?
+            }
+            other => other?,
+        };
+        if !part.lock()? || !part.is_in_place()? {
+            let text = "another scaidrive is writing it";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
+        }
+        Ok(part)
+    }
+
+    /// Whether it was not locked by anybody else. Where there are no locks, nobody has one.
+    fn lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(true)
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether its name still leads to it.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let named = match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absence(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(named.is_file() && inode(&named) == inode(&self.file.metadata()?))
+    }
+
     /// What is in it, to be verified.
     pub(crate) fn reader(&self) -> io::Result<Reader> {
         self.file.try_clone().map(Reader)
@@ -224,6 +278,9 @@ impl Part {
         };
         if now != over {
             return Ok(false);
+        }
+        if !self.is_in_place()? {
+            return Err(io::Error::other("it was taken away while it was written"));
         }
         fs::rename(&self.path, target)?;
         Ok(true)
@@ -284,6 +341,26 @@ pub(crate) fn shift(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Makes the names in a folder durable, as far as its file system can.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // It went since, with all names in it; or there is no such thing as a folder's sync.
+        Err(error) if is_absence(&error) => Ok(()),
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Removes a file that still is what was seen. Whether it was.
 #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn remove_seen(path: &Path, seen: Stamp) -> io::Result<bool> {
@@ -304,9 +381,14 @@ pub(crate) fn remove_empty(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a part that nobody will finish.
+/// Removes a part, unless another run is writing it.
+pub(crate) fn clear_part(path: &Path) -> io::Result<()> {
+    let part = Part { file: File::options().read(true).open(path)?, path: path.to_owned() };
+    if part.lock()? && part.is_in_place()? { remove_part(path) } else { Ok(()) }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
-pub(crate) fn remove_part(path: &Path) -> io::Result<()> {
+fn remove_part(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 

@@ -74,8 +74,9 @@ pub(crate) async fn fetch(
     finder: Option<Finder>,
 ) -> Result<Fetched, TransferError> {
     let wanted = Arc::new(wanted);
+    let path = wanted.part.clone();
+    let part = blocking(engine, &wanted, "writing", move || Part::claim(&path)).await?;
     let chunks = if wanted.size == 0 {
-        open_part(engine, &wanted).await?;
         Vec::new()
     } else if wanted.size <= SMALL_MAX && wanted.checksum.is_some() {
         fetch_small(engine, &wanted).await?
@@ -83,7 +84,7 @@ pub(crate) async fn fetch(
         fetch_large(engine, &wanted, finder).await?
     };
     let last = Arc::clone(&wanted);
-    let stamp = blocking(engine, &wanted, "writing", move || settle(&last)).await?;
+    let stamp = blocking(engine, &wanted, "writing", move || settle(&last, &part)).await?;
     let stamp = stamp.ok_or_else(|| TransferError::ChangedHere(wanted.path.clone()))?;
     engine.count_file(wanted.size);
     Ok(Fetched { stamp, chunks })
@@ -99,14 +100,8 @@ async fn blocking<T: Send + 'static>(
     engine.world.blocking(work).await.map_err(|source| TransferError::File { doing, path, source })
 }
 
-async fn open_part(engine: &Engine, wanted: &Wanted) -> Result<(), TransferError> {
-    let part = wanted.part.clone();
-    blocking(engine, wanted, "writing", move || Part::open(&part).map(drop)).await
-}
-
 /// Makes the part whole and durable, and gives it its name.
-fn settle(wanted: &Wanted) -> io::Result<Option<Stamp>> {
-    let part = Part::open(&wanted.part)?;
+fn settle(wanted: &Wanted, part: &Part) -> io::Result<Option<Stamp>> {
     let stamp = part.finish(wanted.size, wanted.modified, wanted.executable, &wanted.target)?;
     Ok(part.take_place(&wanted.target, wanted.over)?.then_some(stamp))
 }

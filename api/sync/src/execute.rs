@@ -4,7 +4,8 @@
 //! run ends before the next begins; within content many files move at once. What is done is written
 //! down as it is done, so a run that was killed loses at most a repetition.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api_sync_core::{Base, BaseFile, Local, Remote, Stamp, Step};
@@ -51,6 +52,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) round: Round,
     /// Not yet written down.
     pub(crate) edits: Vec<Edit>,
+    /// Folders here in which names came or went, and the machine may not have kept that yet.
+    touched: BTreeSet<PathBuf>,
     pub(crate) done: Done,
 }
 
@@ -82,6 +85,25 @@ fn side(step: &Step) -> Side {
     }
 }
 
+/// The paths here that something appears at, or vanishes from.
+fn names_changed(step: &Step) -> Vec<&str> {
+    match step {
+        Step::MoveLocal { from, to } | Step::KeepBeside { from, to } => vec![from, to],
+        Step::DeleteLocalFile { path, .. }
+        | Step::DeleteLocalFolder { path }
+        | Step::MakeLocalFolder { path, .. }
+        | Step::Download { path, .. } => vec![path],
+        Step::MoveRemote { .. }
+        | Step::DeleteRemote { .. }
+        | Step::MakeRemoteFolder { .. }
+        | Step::Adopt { .. }
+        | Step::MarkRemote { .. }
+        | Step::MarkLocal { .. }
+        | Step::Upload { .. }
+        | Step::Forget { .. } => Vec::new(),
+    }
+}
+
 impl<'a> Executor<'a> {
     pub(crate) fn new(
         engine: &'a Engine,
@@ -90,7 +112,8 @@ impl<'a> Executor<'a> {
         feed: &'a mut Feed,
         round: Round,
     ) -> Self {
-        Self { engine, pair, state, feed, round, edits: Vec::new(), done: Done::default() }
+        let (edits, touched, done) = (Vec::new(), BTreeSet::new(), Done::default());
+        Self { engine, pair, state, feed, round, edits, touched, done }
     }
 
     /// Does all steps. What one file meets does not stop the others, unless they would meet it too.
@@ -119,9 +142,24 @@ impl<'a> Executor<'a> {
     async fn write(&mut self) -> Result<(), Failure> {
         let mut edits = std::mem::take(&mut self.edits);
         edits.extend(self.feed.take_edits());
-        let state = Arc::clone(&self.state);
-        self.engine.world.blocking(move || state.write(&edits)).await?;
-        Ok(())
+        let (state, touched) = (Arc::clone(&self.state), std::mem::take(&mut self.touched));
+        let write = move || {
+            // What is written down as in step must not be lost with the power: then it would be
+            // taken for deleted, or its old content for an edit.
+            for folder in touched {
+                disk::sync_folder(&folder)
+                    .map_err(|error| Failure::file("writing", &folder, &error))?;
+            }
+            Ok(state.write(&edits)?)
+        };
+        self.engine.world.blocking(write).await
+    }
+
+    /// Takes note of the folders here whose names a step changes.
+    fn touch(&mut self, step: &Step) {
+        for path in names_changed(step) {
+            self.touched.extend(self.disk(path).parent().map(Path::to_owned));
+        }
     }
 
     /// Content on its way that no step of this run will finish; what failed may go on later.
@@ -131,7 +169,7 @@ impl<'a> Executor<'a> {
         }
         for part in &self.round.scan.parts {
             // Most have just taken their places.
-            let _ = disk::remove_part(part);
+            let _ = disk::clear_part(part);
         }
     }
 
@@ -160,6 +198,7 @@ impl<'a> Executor<'a> {
 
     /// Steps on this machine's files.
     fn here(&mut self, step: &Step) {
+        self.touch(step);
         match step {
             Step::MoveLocal { from, to } => {
                 let moved = disk::shift(&self.disk(from), &self.disk(to));
@@ -241,6 +280,7 @@ impl<'a> Executor<'a> {
 
     fn take(&mut self, step: &Step, result: Result<Moved, TransferError>) {
         let path = step.path();
+        self.touch(step);
         match result {
             Ok(Moved::Up(sent)) => self.took_up(step, *sent),
             Ok(Moved::Down(remote, fetched)) => {
@@ -376,5 +416,44 @@ impl<'a> Executor<'a> {
 
     fn batch(&self, files: Vec<(Step, Small)>) -> Job {
         jobs::small(self.engine.clone(), self.pair.share_id.clone(), files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_sync_core::{Stamp, Step};
+
+    use super::names_changed;
+
+    #[test]
+    fn each_step_tells_which_names_it_changes_here() {
+        let text = str::to_owned;
+        let stamp = Stamp { size: 0, modified: 0, inode: 0 };
+        let path = text("d/x");
+        let (from, to) = (text("d/x"), text("e/y"));
+        let cases: [(Step, &[&str]); 7] = [
+            (Step::MoveLocal { from: from.clone(), to: to.clone() }, &["d/x", "e/y"]),
+            (Step::KeepBeside { from, to }, &["d/x", "e/y"]),
+            (Step::DeleteLocalFile { path: path.clone(), stamp }, &["d/x"]),
+            (Step::DeleteLocalFolder { path: path.clone() }, &["d/x"]),
+            (Step::MakeLocalFolder { path: path.clone(), id: text("fld_1") }, &["d/x"]),
+            (
+                Step::Download {
+                    path: path.clone(),
+                    id: text("fil_1"),
+                    version_id: text("ver_1"),
+                    size: 0,
+                    checksum: None,
+                    modified: None,
+                    executable: None,
+                    over: None,
+                },
+                &["d/x"],
+            ),
+            (Step::Adopt { path }, &[]),
+        ];
+        for (step, expected) in cases {
+            assert_eq!(names_changed(&step), expected, "{step:?}");
+        }
     }
 }

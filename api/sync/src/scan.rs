@@ -83,6 +83,8 @@ pub(crate) struct Scan {
     pub(crate) blocked: BTreeSet<String>,
     /// Names on this disk, where they are written otherwise than in the tree.
     pub(crate) spellings: BTreeMap<String, String>,
+    /// Inodes of what has a name that cannot be told.
+    pub(crate) unnamed: BTreeSet<u64>,
     /// Content on its way, left by earlier runs.
     pub(crate) parts: Vec<PathBuf>,
 }
@@ -157,6 +159,11 @@ impl Scan {
         };
         let Some(on_disk) = entry.name else {
             let path = path_of(&entry.shown);
+            self.unnamed.insert(match entry.kind {
+                Kind::Folder { inode } => inode,
+                Kind::File { stamp, .. } => stamp.inode,
+                Kind::Other => 0,
+            });
             self.left_alone.push(LeftAlone { path, reason: "its name is not UTF-8".to_owned() });
             return None;
         };

@@ -12,7 +12,7 @@ use redb::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// `cursor`, `format`.
+/// `cursor`, `format`, `folder`.
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// path → [`Base`].
 const BASE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("base");
@@ -85,6 +85,8 @@ pub(crate) enum Edit {
         node: Option<Node>,
     },
     Cursor(Option<String>),
+    /// What tells the folder from another one at its path.
+    Folder(String),
     Upload {
         path: String,
         resume: Option<Resume>,
@@ -184,9 +186,18 @@ impl State {
     }
 
     pub(crate) fn cursor(&self) -> Result<Option<String>, StateError> {
+        self.meta("cursor")
+    }
+
+    /// What told the folder from others when it was last in step.
+    pub(crate) fn folder(&self) -> Result<Option<String>, StateError> {
+        self.meta("folder")
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, StateError> {
         let read = self.0.begin_read().map_err(failed)?;
         let meta = read.open_table(META).map_err(failed)?;
-        Ok(meta.get("cursor").map_err(failed)?.map(|value| value.value().to_owned()))
+        Ok(meta.get(key).map_err(failed)?.map(|value| value.value().to_owned()))
     }
 
     /// Where chunks were last seen, for those that were.
@@ -239,6 +250,11 @@ fn apply(write: &WriteTransaction, edit: &Edit) -> Result<(), StateError> {
         }
         Edit::Node { id, node: Some(node) } => put(write, NODES, id, node),
         Edit::Node { id, node: None } => take(write, NODES, id),
+        Edit::Folder(folder) => {
+            let mut meta = write.open_table(META).map_err(failed)?;
+            meta.insert("folder", folder.as_str()).map_err(failed)?;
+            Ok(())
+        }
         Edit::Cursor(cursor) => set_cursor(write, cursor.as_deref()),
         Edit::Upload { path, resume: Some(resume) } => put(write, UPLOADS, path, resume),
         Edit::Upload { path, resume: None } => take(write, UPLOADS, path),

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_client::CallError;
-use api_sync_core::{Local, NotHere, Options, Plan, Remote, Step, Trees, plan, questions, rename};
+use api_sync_core::{
+    Base, Local, NotHere, Options, Plan, Remote, Step, Trees, plan, questions, rename,
+};
 use api_types::v1::sync::{AcknowledgeCursor, RegisterDevice};
 use node_base::{NamePolicy, Timestamp};
 
 use crate::answers::{self, Known};
+use crate::disk;
 use crate::engine::Engine;
 use crate::execute::Executor;
 use crate::failure::{Exit, Failure};
@@ -58,10 +61,14 @@ pub(crate) async fn once(engine: &Engine, pair: &Pair, state: State) -> Result<O
     let mut feed = Feed::new(pair.share_id.clone(), pair.folder_id.clone(), nodes, cursor);
     let mut outcome = Outcome::default();
     let mut failed: BTreeSet<String> = BTreeSet::new();
+    let folder = disk::identity(&pair.root)
+        .map_err(|error| Failure::file("looking at", &pair.root, &error))?;
+    let was = state.folder()?;
+    let is_other = was.is_some() && folder.is_some() && was != folder;
     for round_number in 1..=ROUNDS_MAX {
         pull(engine, &mut feed, &state, &mut outcome).await?;
         let mut round = look(engine, pair, &mut feed, &state).await?;
-        let mut plan = decide(engine, pair, &state, &mut round).await?;
+        let mut plan = decide(engine, pair, &state, &mut round, is_other).await?;
         tell(&mut outcome, &round.scan, &plan);
         plan.steps.retain(|step| !failed.contains(step.path()));
         if plan.steps.is_empty() {
@@ -81,6 +88,10 @@ pub(crate) async fn once(engine: &Engine, pair: &Pair, state: State) -> Result<O
         }
     }
     state.write(&feed.take_edits())?;
+    // Until what is missing in another folder is settled, it is not the one that is in step.
+    if let Some(folder) = folder.filter(|_| was.is_none() || (is_other && outcome.is_settled())) {
+        state.write(&[Edit::Folder(folder)])?;
+    }
     if feed.cursor() != before.as_deref() {
         acknowledge(engine, pair, &feed).await;
     }
@@ -121,7 +132,8 @@ async fn look(
     let (root, policy, selection) = (pair.root.clone(), pair.policy, pair.selection.clone());
     let scanned = engine.world.blocking(move || scan::scan(&root, policy, &selection)).await;
     let scan = scanned.map_err(|error| Failure::file("looking into", &pair.root, &error))?;
-    let (remote, base) = (feed.tree(), state.base()?);
+    let (remote, mut base) = (feed.tree(), state.base()?);
+    forget_unselected(pair, state, &mut base)?;
     // What is not selected, and what is in the way here, is left out of all three trees.
     let in_step =
         |path: &String| pair.selection.takes_all_of(path) && !is_blocked(&scan.blocked, path);
@@ -131,8 +143,32 @@ async fn look(
         remote: keep(remote, in_step),
         base: keep(base, in_step),
         left_there,
+        left_here: scan.unnamed.clone(),
     };
     Ok(Round { scan, trees, known: Known::default() })
+}
+
+/// What is not selected is not in step any more: somebody may clear it away here to make room. When
+/// it is selected again, both sides are brought together.
+fn forget_unselected(
+    pair: &Pair,
+    state: &State,
+    base: &mut BTreeMap<String, Base>,
+) -> Result<(), Failure> {
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut top: Option<String> = None;
+    base.retain(|path, _| {
+        let is_selected = pair.selection.takes_all_of(path);
+        let is_below = top.as_ref().is_some_and(|top| {
+            path.strip_prefix(top.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        });
+        if !is_selected && !is_below {
+            edits.push(Edit::Forget { path: path.clone() });
+            top = Some(path.clone());
+        }
+        is_selected
+    });
+    Ok(state.write(&edits)?)
 }
 
 fn is_blocked(blocked: &BTreeSet<String>, path: &str) -> bool {
@@ -150,6 +186,7 @@ async fn decide(
     pair: &Pair,
     state: &Arc<State>,
     round: &mut Round,
+    other_folder: bool,
 ) -> Result<Plan, Failure> {
     let asked = questions(&round.trees);
     if !asked.is_empty() {
@@ -159,6 +196,7 @@ async fn decide(
         policy: pair.policy,
         folds_case: cfg!(any(windows, target_os = "macos")),
         mark: mark(&pair.device, engine.world.wall()),
+        other_folder,
         accept_deletions: pair.accept_deletions,
     };
     let trees = round.trees.clone();
@@ -255,6 +293,10 @@ impl Round {
 }
 
 impl Outcome {
+    fn is_settled(&self) -> bool {
+        self.held == 0 && self.problems.is_empty()
+    }
+
     /// What the process is to say at its end, if not that all is well.
     pub(crate) fn failure(&self) -> Option<Failure> {
         if let Some(first) = self.problems.first() {
@@ -268,7 +310,8 @@ impl Outcome {
         }
         (self.held > 0).then(|| {
             let message = format!(
-                "one side has no file any more; {} deletions on the other were not made",
+                "much of what was in step is gone on one side, or the folder is another one than \
+                 before; {} deletions on the other side were not made",
                 self.held
             );
             Failure::new(Exit::Failed, message).hint(

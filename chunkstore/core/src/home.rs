@@ -3,8 +3,8 @@
 //! The homes of a chunk are the first drives of its rank. Which of its shards lies on which home
 //! does not matter, so a plan keeps as many as can be where they are (a largest matching of indexes
 //! and homes), moves those that lie elsewhere, and asks for those that nobody has to be made anew.
-//! Drives that did not answer may hold what is missing: a plan does not count on it that they do not,
-//! but where the shards that are known are just enough, it does not count on it that they do either.
+//! Drives that did not answer may hold what is missing: a plan does not count on it that they do
+//! not; but where the shards that are known are just enough, it does not count on it that they do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -195,7 +195,7 @@ mod tests {
         let away = [seen(0, 1), seen(1, 2), seen(2, 9)];
         assert_eq!(told(&of(&[1, 2, 3], 3, &away, &[3])), [""; 0]);
         assert_eq!(told(&of(&[1, 2, 3], 3, &away, &[])), ["2: 9 to 3"]);
-        // One of two copies is rotten where it belongs, the other stands in for a home that is away.
+        // Of two copies one is rotten where it belongs, the other stands in for a home away.
         let rotten = Seen { is_sound: false, ..seen(0, 3) };
         let last = of(&[3, 2], 2, &[rotten, seen(1, 1)], &[2]);
         assert_eq!(told(&last), ["0: new to 3"], "the last one is not moved");

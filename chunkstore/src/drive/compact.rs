@@ -2,7 +2,8 @@
 //!
 //! A copy is an ordinary append: durable before the pack is removed, and left out where the shard
 //! died or moved meanwhile. What has rotted is copied as well, since it may be mended yet by hand,
-//! and known to be rotten from then on. A crash in between leaves both, of which the later one counts.
+//! and known to be rotten from then on. A crash in between leaves both, of which the later one
+//! counts.
 
 use std::collections::BTreeSet;
 use std::io;

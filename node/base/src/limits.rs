@@ -70,6 +70,8 @@ pub const FILE_MAX_DEFAULT: u64 = 5 << 30;
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// An outcome is remembered under its idempotency key for this long.
 pub const OUTCOME_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The body of an answer that is kept beside its outcome. What is longer is read anew.
+pub const ANSWER_KEPT_MAX: usize = 64 << 10;
 /// Changes are kept at least this long, and at least this many of a share.
 pub const CHANGES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const CHANGES_KEPT_MIN: u64 = 1_000_000;

@@ -13,6 +13,7 @@ use node_base::{
 use serde::{Deserialize, Serialize};
 
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
+use crate::table::audit::KeptAnswer;
 use crate::table::cluster::Seat;
 use crate::table::device::Preference;
 use crate::table::identity::{Grant, SigningKey};
@@ -594,6 +595,8 @@ pub enum Upkeep {
     /// Holds the reaping of what is condemned from now on, for so many seconds of log time; or goes
     /// on holding what it names. No seconds end it.
     Hold { hold: Option<u64>, seconds: u32 },
+    /// What a caller was told of the outcome remembered under this key. The first to be kept stays.
+    KeepAnswer { tenant: TenantId, user: UserId, key: String, answer: KeptAnswer },
 }
 
 /// A chunk that was read and written again with another profile.

@@ -7,6 +7,7 @@ use node_base::{
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Scope;
+use crate::table::audit::KeptAnswer;
 use crate::table::conflict::Conflict;
 use crate::table::identity::Grant;
 use crate::table::item::{Item, ItemId};
@@ -71,6 +72,8 @@ pub enum Answer {
     Worked(u32),
     /// The number of the node that joined, or why it does not.
     Joined(Result<NodeId, JoinRefusal>),
+    /// What the caller was told first: that stays.
+    Kept(KeptAnswer),
 }
 
 /// Why a node may not join.

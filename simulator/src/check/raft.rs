@@ -1,6 +1,6 @@
-//! What Raft promises, looked at while the run lasts: one leader a ballot, no leader without what was
-//! applied before, never back, one entry for an index and a ballot with the same before it, and the
-//! same tables at the same place in the log.
+//! What Raft promises, looked at while the run lasts: one leader a ballot, no leader without what
+//! was applied before, never back, one entry for an index and a ballot with the same before it, and
+//! the same tables at the same place in the log.
 //!
 //! A ballot is a term and whom the vote is for. openraft orders votes by both: within one term a
 //! second leader may follow the first, and what figure 3 says of terms holds for ballots.

@@ -110,6 +110,11 @@ pub(super) fn draw(options: &Options) -> Vec<Span<Damage>> {
 }
 
 impl Damage {
+    /// Where every sixth read meets a bit that has turned.
+    pub(super) const fn rot(node: NodeId) -> Self {
+        Self { node, drive: 0, kind: Kind::Rot { per_mille: 170 } }
+    }
+
     pub(super) fn begin(&self, cluster: &Cluster) {
         match self.kind {
             Kind::Lost => cluster.lose_drive(self.node, self.drive),

@@ -211,6 +211,16 @@ impl Planned {
     pub(crate) fn crash(number: usize, node: NodeId, at_ms: u64, for_ms: u64) -> Self {
         Self { number, at_ms, for_ms, fault: Fault::Crash(crash::Crash::of(node)) }
     }
+
+    /// Bits that turn on a node's first drive, for a story.
+    pub(crate) fn rot(number: usize, node: NodeId, at_ms: u64, for_ms: u64) -> Self {
+        Self { number, at_ms, for_ms, fault: Fault::Damage(damage::Damage::rot(node)) }
+    }
+
+    /// A node that is removed, for a story.
+    pub(crate) fn removal(number: usize, node: NodeId, at_ms: u64) -> Self {
+        Self { number, at_ms, for_ms: 1, fault: Fault::Roster(roster::Roster::Remove { node }) }
+    }
 }
 
 impl<F> Span<F> {

@@ -1,24 +1,32 @@
-//! Deletes, brings back, and deletes for good: files, folders, and versions.
+//! Deletes, brings back, and deletes for good: files, folders, and versions. What is gone for good
+//! is brought once more at times, while its bytes are on their way out.
 
 use node_base::ShareId;
 use raft_meta::table::item::ItemId;
 
 use super::ground::Actor;
 use super::uploader::look;
-use crate::history::Ask;
+use crate::history::{Answer, Ask, Way};
 
 pub(crate) async fn run(actor: Actor, shares: Vec<ShareId>) {
     while actor.rest().await {
         let Some(share) = actor.pick(&shares).copied() else { return };
         let ask = match actor.range(0, 10) {
             0..4 => trash(&actor, share),
-            4..6 => restore(&actor, share),
-            6 => purge(&actor, share),
+            4 => restore(&actor, share),
+            5..7 => purge(&actor, share),
             7..9 => version(&actor, share, true),
             _ => version(&actor, share, false),
         };
         if let Some(ask) = ask {
-            Box::pin(actor.ask(share, ask)).await;
+            let gone = if let Ask::Purge { item } = ask { actor.content_of(item) } else { None };
+            let answer = Box::pin(actor.ask(share, ask)).await;
+            if let (Some(content), Answer::Done(_)) = (gone, answer)
+                && actor.happens(0.7)
+            {
+                let (parent, name, way) = (actor.folder(share), actor.name("again"), Way::Form);
+                Box::pin(actor.ask(share, Ask::File { parent, name, content, way })).await;
+            }
         }
         if actor.happens(0.3) {
             Box::pin(look(&actor, share)).await;

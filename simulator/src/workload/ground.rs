@@ -66,6 +66,8 @@ struct Rumours {
     shares: BTreeMap<ShareId, BTreeMap<ItemId, Seen>>,
     /// Pieces that were uploaded, to be uploaded again.
     pieces: Vec<Piece>,
+    /// What files were made with.
+    contents: BTreeMap<ItemId, Content>,
     /// Conflicts that may be open.
     conflicts: Vec<(ShareId, ConflictId)>,
 }
@@ -105,6 +107,12 @@ impl Ground {
             _ => None,
         };
         rumours.conflicts.extend(conflict.map(|conflict| (share, conflict)));
+        if let (Ask::File { content, .. }, Answer::Done(Told::Item(seen))) = (ask, answer) {
+            rumours.contents.insert(seen.item, content.clone());
+            while rumours.contents.len() > ITEMS_MAX {
+                rumours.contents.pop_first();
+            }
+        }
         if let (Ask::Pass { item, to }, Answer::Done(Told::Item(seen))) = (ask, answer) {
             rumours.shares.entry(share).or_default().remove(item);
             rumours.shares.entry(*to).or_default().insert(seen.item, seen.clone());
@@ -247,6 +255,11 @@ impl Actor {
             }
         }
         Content(pieces)
+    }
+
+    /// What a file was made with, where that is known.
+    pub(crate) fn content_of(&self, item: ItemId) -> Option<Content> {
+        self.ground.lock().contents.get(&item).cloned()
     }
 
     /// The base for a change of a file: what is known to be current, or nothing.

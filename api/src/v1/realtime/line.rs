@@ -226,6 +226,8 @@ impl Line {
                 Ok(Duration::ZERO)
             }
             Err(OpError::Refused(_)) => {
+                // It may be the caller who is refused, not the cursor.
+                self.who.check().await?;
                 self.cursor = Some(self.who.now().await);
                 if let Some(frame) = side.start_anew() {
                     self.send(frame).await?;

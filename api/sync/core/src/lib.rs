@@ -9,6 +9,7 @@
 //!
 //! Never here: I/O, a clock, HTTP.
 
+mod losses;
 mod moves;
 mod names;
 mod plan;

@@ -176,6 +176,7 @@ impl Model {
             remote: self.there.iter().filter(|(path, _)| is_shown(path)).map(remote).collect(),
             base: self.base.clone(),
             left_there: self.left_there.clone(),
+            left_here: BTreeSet::new(),
         }
     }
 
@@ -388,6 +389,7 @@ pub(crate) fn options() -> Options {
         policy: NamePolicy::Any,
         folds_case: false,
         mark: " (conflict)".to_owned(),
+        other_folder: false,
         accept_deletions: true,
     }
 }

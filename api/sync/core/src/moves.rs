@@ -93,10 +93,7 @@ fn local_parents(trees: &mut Trees, to: &str, steps: &mut Vec<Step>) -> bool {
 fn moved_locally(trees: &mut Trees, mut places: Places, steps: &mut Vec<Step>) {
     let mut inodes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for base in trees.base.values() {
-        let inode = match base {
-            Base::Folder { inode, .. } => *inode,
-            Base::File(file) => file.stamp.inode,
-        };
+        let inode = base.inode();
         if inode != 0 {
             inodes.entry(inode).or_default().push(base.id().to_owned());
         }
@@ -108,10 +105,7 @@ fn moved_locally(trees: &mut Trees, mut places: Places, steps: &mut Vec<Step>) {
         .cloned()
         .collect();
     for to in new {
-        let inode = match &trees.local[&to] {
-            Local::Folder(inode) => *inode,
-            Local::File(file) => file.stamp.inode,
-        };
+        let inode = trees.local[&to].inode();
         let ids = inodes.get(&inode).map(Vec::as_slice).unwrap_or_default();
         let from = ids
             .iter()

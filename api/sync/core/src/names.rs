@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use node_base::{Name, NameError, NamePolicy};
 
 use crate::plan::Skipped;
-use crate::tree::{Trees, below, parent};
+use crate::tree::{Base, Trees, below, parent};
 
 /// Why something stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -25,6 +25,7 @@ pub(crate) fn leave_out(trees: &mut Trees, policy: NamePolicy, folds_case: bool)
     if folds_case {
         leave_out_remote(trees, &mut skipped);
     }
+    keep_renamed(trees);
     skipped
 }
 
@@ -58,6 +59,8 @@ fn leave_out_local(trees: &mut Trees, policy: NamePolicy, skipped: &mut Vec<Skip
             }
         };
         if let Some(reason) = reason {
+            let left = below(&trees.local, &path).map(|(_, local)| local.inode());
+            trees.left_here.extend(left);
             drop_below(&mut trees.local, &path);
             skipped.push(Skipped { path, reason });
         }
@@ -82,6 +85,22 @@ fn leave_out_remote(trees: &mut Trees, skipped: &mut Vec<Skipped>) {
             }
             None => drop(taken.insert(key, path)),
         }
+    }
+}
+
+/// What has a name here that the share cannot hold may be something that was in step and was
+/// renamed. Then it is not deleted there: the server's copy stays where it is.
+fn keep_renamed(trees: &mut Trees) {
+    let is_renamed = |(path, base): &(&String, &Base)| {
+        let inode = base.inode();
+        inode != 0 && trees.left_here.contains(&inode) && !trees.local.contains_key(*path)
+    };
+    let renamed: Vec<String> =
+        trees.base.iter().filter(is_renamed).map(|(path, _)| path.clone()).collect();
+    for path in renamed {
+        drop_below(&mut trees.base, &path);
+        drop_below(&mut trees.remote, &path);
+        trees.left_there.insert(path);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use node_base::NamePolicy;
 
+use crate::losses;
 use crate::moves;
 use crate::names::{self, NotHere};
 use crate::step::Step;
-use crate::tree::{Base, Local, Trees, ancestors};
+use crate::tree::{Trees, ancestors};
 use crate::visit::Visit;
 
 /// What a plan must know beside the trees.
@@ -17,7 +18,9 @@ pub struct Options {
     pub folds_case: bool,
     /// Goes before the extension of what steps aside: ` (conflict of DEVICE 2026-11-23 14.05.09)`.
     pub mark: String,
-    /// Deletions that empty one side are meant.
+    /// The folder here is another one than was last in step, though it is at the same path.
+    pub other_folder: bool,
+    /// Deletions that look like an accident are meant.
     pub accept_deletions: bool,
 }
 
@@ -33,8 +36,8 @@ pub struct Skipped {
 pub struct Plan {
     pub steps: Vec<Step>,
     pub skipped: Vec<Skipped>,
-    /// Deletions that wait for [`Options::accept_deletions`], because one side has no file at all
-    /// any more; then there are no steps.
+    /// Deletions that wait for [`Options::accept_deletions`], because they look like an accident;
+    /// then there are no steps.
     pub held: Vec<Step>,
     /// How many pairs of contents were both kept.
     pub conflicts: u64,
@@ -45,14 +48,12 @@ pub struct Plan {
 pub fn plan(trees: Trees, options: &Options) -> Plan {
     let mut trees = trees;
     let skipped = names::leave_out(&mut trees, options.policy, options.folds_case);
-    let emptied = emptied(&trees);
     let moved = moves::find(&mut trees);
     let mut visit = Visit::new(&trees, &options.mark);
     visit.all();
     let (mut later, conflicts) = visit.finish();
     drop_subsumed(&mut later);
-    let deletes = later.iter().any(|(_, step)| step.deletes());
-    if emptied && deletes && !options.accept_deletions {
+    if !options.accept_deletions && must_wait(&trees, &later, options) {
         // Not even the rest is done: one file that comes would make the side look alive.
         let held = later.into_iter().map(|(_, step)| step).filter(Step::deletes).collect();
         return Plan { held, skipped, ..Plan::default() };
@@ -63,13 +64,11 @@ pub fn plan(trees: Trees, options: &Options) -> Plan {
     Plan { steps, skipped, held: Vec::new(), conflicts }
 }
 
-/// Whether a side that was in step with files has none at all now: a disk that is not mounted looks
-/// like that, and so does a share that was emptied by mistake.
-fn emptied(trees: &Trees) -> bool {
-    let had = trees.base.values().any(|base| matches!(base, Base::File(_)));
-    let here = trees.local.values().any(|local| matches!(local, Local::File(_)));
-    let there = trees.remote.values().any(|remote| matches!(remote, crate::Remote::File(_)));
-    had && (!here || !there)
+/// Whether there are deletions that must be meant before they are made.
+fn must_wait(trees: &Trees, steps: &[(Phase, Step)], options: &Options) -> bool {
+    let is_there = |(_, step): &(Phase, Step)| matches!(step, Step::DeleteRemote { .. });
+    steps.iter().any(|(_, step)| step.deletes())
+        && (losses::alarm(trees) || (options.other_folder && steps.iter().any(is_there)))
 }
 
 /// When a step is done.

@@ -282,6 +282,30 @@ fn what_the_share_cannot_hold_is_told_and_left_alone() {
 }
 
 #[test]
+fn what_was_renamed_to_a_name_that_the_share_cannot_hold_is_not_deleted_there() {
+    let mut model = Model::default();
+    model.fold_here("d");
+    model.fold_here("e");
+    for (content, path) in ["d/x", "e/y", "z"].iter().enumerate() {
+        model.write_here(path, content as u32);
+    }
+    model.sync(&options());
+    model.move_here("d", "CON");
+    model.move_here("e/y", "e/y?");
+    model.remove_here("z");
+    let portable = Options { policy: NamePolicy::Portable, ..options() };
+    let plan = model.plan(&portable);
+    let skipped: Vec<_> = plan.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
+    assert_eq!(skipped, ["CON", "e/y?"]);
+    assert_eq!(plan.steps.iter().map(told).collect::<Vec<_>>(), ["delete there z"]);
+    // Nor with the folder that it was in.
+    model.move_here("e/y?", "y?");
+    model.remove_here("e");
+    let plan = model.plan(&portable);
+    assert_eq!(plan.steps.iter().map(told).collect::<Vec<_>>(), ["delete there z"]);
+}
+
+#[test]
 fn what_this_machine_cannot_hold_is_told_and_never_deleted_there() {
     let mut model = Model::default();
     model.write_there("a", 1);

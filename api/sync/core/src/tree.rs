@@ -38,6 +38,16 @@ pub enum Local {
     File(LocalFile),
 }
 
+impl Local {
+    /// Its inode, or 0.
+    pub(crate) fn inode(&self) -> u64 {
+        match self {
+            Self::Folder(inode) => *inode,
+            Self::File(file) => file.stamp.inode,
+        }
+    }
+}
+
 /// A file on the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteFile {
@@ -89,6 +99,14 @@ pub enum Base {
 }
 
 impl Base {
+    /// Of what was here, or 0.
+    pub(crate) fn inode(&self) -> u64 {
+        match self {
+            Self::Folder { inode, .. } => *inode,
+            Self::File(file) => file.stamp.inode,
+        }
+    }
+
     pub fn id(&self) -> &str {
         match self {
             Self::Folder { id, .. } => id,
@@ -106,6 +124,8 @@ pub struct Trees {
     /// What the server has and is left out of `remote`, because it is not selected here or cannot
     /// be here. No folder above it is deleted there as a whole.
     pub left_there: BTreeSet<String>,
+    /// Inodes of what is here and is left out of `local`, because its name cannot be told.
+    pub left_here: BTreeSet<u64>,
 }
 
 impl Trees {

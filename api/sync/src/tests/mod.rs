@@ -3,6 +3,7 @@
 
 mod deletions;
 mod feed;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,13 +27,14 @@ struct Person {
     home: tempfile::TempDir,
     address: String,
     exclude: Vec<String>,
+    select: Vec<String>,
 }
 
 impl Person {
     fn new(address: &str) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         fs::create_dir(home.path().join("files")).expect("made");
-        Self { home, address: address.to_owned(), exclude: Vec::new() }
+        Self { home, address: address.to_owned(), exclude: Vec::new(), select: Vec::new() }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -71,7 +73,7 @@ impl Person {
             share_id: SHARE.to_owned(),
             folder_id: None,
             policy: NamePolicy::Portable,
-            selection: Selection::new(&self.exclude, &[]).expect("well-formed"),
+            selection: Selection::new(&self.exclude, &self.select).expect("well-formed"),
             accept_deletions: false,
             merge: false,
             device: "laptop".to_owned(),

@@ -28,7 +28,8 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         | Upkeep::ForgetReaped { .. }
         | Upkeep::SetChecksum { .. }
         | Upkeep::Recode { .. }
-        | Upkeep::Hold { .. } => Err(Refusal::WrongCaller.into()),
+        | Upkeep::Hold { .. }
+        | Upkeep::KeepAnswer { .. } => Err(Refusal::WrongCaller.into()),
     }
 }
 

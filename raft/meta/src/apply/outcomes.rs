@@ -5,16 +5,19 @@ use node_base::{Sha256, TenantId, Timestamp, UserId, limits};
 
 use super::Step;
 use crate::caller::{Caller, Proposal, Remember};
-use crate::outcome::{Invalid, Outcome, Refusal};
-use crate::table::audit::{Outcomes, OutcomesByAge, Remembered};
+use crate::outcome::{Answer, Invalid, Outcome, Refusal};
+use crate::table::audit::{Answers, KeptAnswer, Outcomes, OutcomesByAge, Remembered};
 use crate::table::{self, Table};
 use crate::tables::{Reader, TableError};
 
 /// The version outcomes are encoded with today.
 const VERSION: u8 = 1;
 
+/// Whose key it is, and the key.
+type Key = (TenantId, UserId, String);
+
 /// Whose outcome is remembered under which key, where the caller asked for it.
-fn key(proposal: &Proposal) -> Option<((TenantId, UserId, String), &Remember)> {
+fn key(proposal: &Proposal) -> Option<(Key, &Remember)> {
     match (&proposal.caller, &proposal.remember) {
         (Caller::User(user), Some(remember)) => {
             Some(((user.tenant, user.user, remember.key.clone()), remember))
@@ -36,7 +39,7 @@ pub(crate) fn recall(step: &Step<'_>, proposal: &Proposal) -> Result<Option<Outc
 pub(crate) fn remembered(
     tables: &dyn Reader,
     now: Timestamp,
-    key: &(TenantId, UserId, String),
+    key: &Key,
     request: Sha256,
 ) -> Result<Option<Outcome>, TableError> {
     match table::get::<Outcomes>(tables, key)? {
@@ -58,12 +61,60 @@ pub(crate) fn remember(
     let by_age = |at: Timestamp| (at.after(limits::OUTCOME_KEPT), key.0, key.1, key.2.clone());
     if let Some(old) = table::get::<Outcomes>(step.reader(), &key)? {
         table::delete::<OutcomesByAge>(step.tables, &by_age(old.at))?;
+        table::delete::<Answers>(step.tables, &key)?;
     }
     let (at, body) = (step.now, remember.request);
     let encoded = postcard::to_extend(outcome, vec![VERSION]);
     let outcome = encoded.map_err(|source| TableError::Row { table: Outcomes::NAME, source })?;
     table::put::<OutcomesByAge>(step.tables, &by_age(at), &())?;
     table::put::<Outcomes>(step.tables, &key, &Remembered { body, at, outcome })
+}
+
+/// Keeps what a caller was told of an outcome. Answers what was kept before, which stays; what is
+/// of no outcome, or too long, is not kept.
+pub(crate) fn keep(
+    step: &mut Step<'_>,
+    key: &Key,
+    answer: &KeptAnswer,
+) -> Result<Answer, TableError> {
+    if !is_current(step.reader(), step.now, key, answer.request)? {
+        return Ok(Answer::Done);
+    }
+    if let Some(first) = table::get::<Answers>(step.reader(), key)? {
+        return Ok(Answer::Kept(first));
+    }
+    let is_whole = answer.body.len() <= limits::ANSWER_KEPT_MAX
+        && answer.etag.as_ref().is_none_or(|tag| tag.len() <= limits::IDEMPOTENCY_KEY_MAX);
+    if is_whole {
+        table::put::<Answers>(step.tables, key, answer)?;
+    }
+    Ok(Answer::Done)
+}
+
+/// Whether an outcome of this very request is remembered under the key.
+fn is_current(
+    tables: &dyn Reader,
+    now: Timestamp,
+    key: &Key,
+    request: Sha256,
+) -> Result<bool, TableError> {
+    let row = table::get::<Outcomes>(tables, key)?;
+    let row = row.filter(|row| now.since(row.at) < limits::OUTCOME_KEPT);
+    Ok(row.is_some_and(|row| row.body == request))
+}
+
+/// What the caller of this very request was told, as far as it is kept.
+pub(crate) fn kept(
+    tables: &dyn Reader,
+    now: Timestamp,
+    key: &Key,
+    request: Sha256,
+) -> Result<Option<KeptAnswer>, TableError> {
+    if is_current(tables, now, key, request)? {
+        table::get::<Answers>(tables, key)
+    } else {
+        Ok(None)
+    }
 }
 
 fn check_key(key: &str) -> Result<(), Invalid> {
@@ -89,13 +140,14 @@ fn decode(bytes: &[u8]) -> Result<Outcome, TableError> {
 
 #[cfg(test)]
 mod tests {
-    use node_base::{Duration, sha256};
+    use node_base::{Duration, limits, sha256};
 
+    use super::kept;
     use crate::caller::{Caller, Remember};
-    use crate::command::{Command, People};
+    use crate::command::{Command, People, Upkeep};
     use crate::fixture::Fixture;
-    use crate::outcome::{Outcome, Refusal};
-    use crate::table::audit::{Outcomes, OutcomesByAge};
+    use crate::outcome::{Answer, Outcome, Refusal};
+    use crate::table::audit::{Answers, KeptAnswer, Outcomes, OutcomesByAge};
     use crate::table::{self};
 
     fn create_group(fixture: &mut Fixture, key: &str, request: &str, name: &str) -> Outcome {
@@ -132,6 +184,49 @@ mod tests {
         let rows = table::all::<Outcomes>(&fixture.tables, &()).expect("memory never fails");
         let ages = table::all::<OutcomesByAge>(&fixture.tables, &()).expect("memory never fails");
         assert_eq!((rows.len(), ages.len()), (2, 2), "one row by age for each outcome");
+    }
+
+    #[test]
+    fn what_a_caller_was_told_is_kept_with_the_outcome_and_goes_with_it() {
+        let mut fixture = Fixture::new();
+        assert!(create_group(&mut fixture, "a", "one", "crew").is_ok());
+        let told = |request: &str, body: &[u8]| KeptAnswer {
+            request: sha256(request.as_bytes()),
+            status: 201,
+            etag: None,
+            body: body.to_vec(),
+        };
+        let keep = |fixture: &mut Fixture, key: &str, answer: KeptAnswer| {
+            let (tenant, user, key) = (fixture.tenant, fixture.root, key.to_owned());
+            let keep = Upkeep::KeepAnswer { tenant, user, key, answer };
+            fixture.run_node(Command::Upkeep(keep))
+        };
+        let rows = |fixture: &Fixture| {
+            table::all::<Answers>(&fixture.tables, &()).expect("memory never fails").len()
+        };
+        assert_eq!(keep(&mut fixture, "other", told("one", b"x")), Ok(Answer::Done));
+        assert_eq!(keep(&mut fixture, "a", told("two", b"x")), Ok(Answer::Done));
+        let long = vec![b'x'; limits::ANSWER_KEPT_MAX + 1];
+        assert_eq!(keep(&mut fixture, "a", told("one", &long)), Ok(Answer::Done));
+        assert_eq!(rows(&fixture), 0, "of no outcome, of another request, too long");
+        assert_eq!(keep(&mut fixture, "a", told("one", b"x")), Ok(Answer::Done));
+        let first = Ok(Answer::Kept(told("one", b"x")));
+        assert_eq!(keep(&mut fixture, "a", told("one", b"y")), first);
+        let asked = |fixture: &Fixture, request: &str| {
+            let key = (fixture.tenant, fixture.root, "a".to_owned());
+            kept(&fixture.tables, fixture.now, &key, sha256(request.as_bytes())).expect("memory")
+        };
+        assert_eq!(asked(&fixture, "one"), Some(told("one", b"x")));
+        assert_eq!(asked(&fixture, "two"), None);
+        fixture.pass(limits::OUTCOME_KEPT);
+        assert_eq!(asked(&fixture, "one"), None, "late");
+        assert!(fixture.run_node(Command::Upkeep(Upkeep::Expire { limit: 10 })).is_ok());
+        assert_eq!(rows(&fixture), 0);
+        assert!(create_group(&mut fixture, "a", "one", "band").is_ok());
+        assert!(keep(&mut fixture, "a", told("one", b"z")).is_ok());
+        fixture.pass(limits::OUTCOME_KEPT);
+        assert!(create_group(&mut fixture, "a", "new", "trio").is_ok());
+        assert_eq!(rows(&fixture), 0, "another outcome took its place");
     }
 
     #[test]

@@ -12,6 +12,9 @@ tables! {
     Outcomes(112, "outcomes"): (TenantId, UserId, String) => Remembered;
     /// When outcomes may be forgotten.
     OutcomesByAge(113, "outcomes_by_age"): (Timestamp, TenantId, UserId, String) => ();
+    /// What a caller was told of an outcome, where that says more than the outcome does. It goes
+    /// when the outcome under the same key goes.
+    Answers(114, "answers"): (TenantId, UserId, String) => KeptAnswer;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,4 +69,15 @@ pub struct Remembered {
     pub at: Timestamp,
     /// An encoded [`crate::Outcome`].
     pub outcome: Vec<u8>,
+}
+
+/// An answer as the caller got it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// What the request said: [`Remembered::body`] of the outcome.
+    pub request: Sha256,
+    pub status: u16,
+    pub etag: Option<String>,
+    /// JSON, or nothing; at most [`node_base::limits::ANSWER_KEPT_MAX`] bytes.
+    pub body: Vec<u8>,
 }

@@ -80,7 +80,11 @@ fn folders(step: &mut Step<'_>, place: Place, path: &str) -> Result<Chain, Stop>
         let name = named(text, &at)?;
         let next = match holder(step.reader(), tenant, &at, &name)? {
             Some(folder @ ItemId::Folder(_)) => folder,
-            Some(file) => return Err(taken(step, file)?.into()),
+            Some(file) => {
+                // Who may not put anything there is not told what is there.
+                target(step, Place { share: place.share, parent: parent_of(&at) })?;
+                return Err(taken(step, file)?.into());
+            }
             None => {
                 let above = target(step, Place { share: place.share, parent: parent_of(&at) })?;
                 ItemId::Folder(create::make(step, &above, name)?)

@@ -302,7 +302,14 @@ fn delete(
 ) -> Result<SyncStatus, Stop> {
     let (tenant, _) = step.who()?;
     let chain = Chain::of(step.reader(), tenant, item)?;
-    let Some(chain) = chain.filter(|chain| chain.share_id == batch.share) else {
+    let chain = chain.filter(|chain| chain.share_id == batch.share);
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    // What the caller may not see is, to it, as gone as what is.
+    let seen = match chain {
+        Some(chain) if !viewer.mask(step.reader(), &chain)?.is_empty() => Some(chain),
+        _ => None,
+    };
+    let Some(chain) = seen else {
         let view = ItemView { id: item, item: None, path: Vec::new(), is_deleted: true };
         return Ok(SyncStatus::Applied(view));
     };

@@ -6,7 +6,7 @@ use node_base::{TenantId, Timestamp, UploadId, limits};
 
 use super::{count, hold};
 use crate::apply::{Step, Stop, feed, item, upload};
-use crate::table::audit::{Outcomes, OutcomesByAge};
+use crate::table::audit::{Answers, Outcomes, OutcomesByAge};
 use crate::table::identity::{Grants, GrantsByAge};
 use crate::table::upload::{UploadState, Uploads, UploadsDue};
 use crate::table::{self, Table};
@@ -75,6 +75,7 @@ fn outcomes(step: &mut Step<'_>, limit: u32) -> Result<u32, TableError> {
         let row = table::get::<Outcomes>(step.reader(), &outcome)?;
         if row.is_some_and(|row| row.at.after(limits::OUTCOME_KEPT) <= step.now) {
             table::delete::<Outcomes>(step.tables, &outcome)?;
+            table::delete::<Answers>(step.tables, &outcome)?;
         }
     }
     Ok(count(keys.len()))

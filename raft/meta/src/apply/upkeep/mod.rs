@@ -14,7 +14,7 @@ mod shares;
 mod tests;
 mod users;
 
-use super::{Step, Stop, cluster};
+use super::{Step, Stop, cluster, outcomes};
 use crate::caller::Caller;
 use crate::command::Upkeep;
 use crate::outcome::{Answer, Refusal};
@@ -35,6 +35,9 @@ pub(crate) fn run(step: &mut Step<'_>, command: &Upkeep) -> Result<Answer, Stop>
         Upkeep::ForgetReaped { up_to } => reap::forget(step, *up_to)?,
         Upkeep::SetChecksum { tenant, file, number, version, sha256 } => {
             checksum::set(step, (*tenant, *file, *number), *version, *sha256)?
+        }
+        Upkeep::KeepAnswer { tenant, user, key, answer } => {
+            return Ok(outcomes::keep(step, &(*tenant, *user, key.clone()), answer)?);
         }
     };
     Ok(Answer::Worked(worked))
