@@ -166,7 +166,10 @@ async fn exchange(
     // Only a stream that was finished or stopped before cannot be.
     let _ = send.finish();
     let reply = read_reply(&mut receive).await.map_err(broken)?;
-    waiting.end();
+    // Which end's patience ends first is chance, and must not make a difference.
+    if reply != Err(NetError::Elapsed) {
+        waiting.end();
+    }
     Ok(reply)
 }
 
