@@ -89,6 +89,7 @@ tables_by_kind!(
     audit::Chains,
     audit::Outcomes,
     audit::OutcomesByAge,
+    audit::Answers,
     identity::Passwords,
     identity::SigningKeys,
     identity::Grants,
