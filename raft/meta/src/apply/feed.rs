@@ -12,9 +12,10 @@ use super::{Step, Stop};
 use crate::caller::Caller;
 use crate::table::acl::Target;
 use crate::table::change::{
-    Change, ChangeKind, Changes, Feed, ListBefore, ShareFeeds, TenantChanges, TenantFeeds, Turns,
+    Aspect, Change, ChangeKind, Changes, Feed, ListBefore, ShareFeeds, TenantChanges, TenantFeeds,
+    Turns,
 };
-use crate::table::item::{Body, ItemId, Items, Parent};
+use crate::table::item::{Body, Items, Parent};
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
 
@@ -66,8 +67,11 @@ pub(crate) fn append(
     feed.last += 1;
     table::put::<ShareFeeds>(step.tables, &(tenant, share), &feed)?;
     table::put::<Changes>(step.tables, &(tenant, share, feed.last), &change)?;
-    if turns_sight(&change) {
-        table::put::<Turns>(step.tables, &(tenant, share, change.target), &feed.last)?;
+    if let Some(aspect) = turns(&change) {
+        let key = (tenant, share, change.target);
+        let mut turned = table::get::<Turns>(step.reader(), &key)?.unwrap_or_default();
+        turned.note(aspect, feed.last);
+        table::put::<Turns>(step.tables, &key, &turned)?;
     }
     let mut all = table::get::<TenantFeeds>(step.reader(), &(tenant,))?.unwrap_or_default();
     all.last += 1;
@@ -89,15 +93,16 @@ fn version_number(
     }))
 }
 
-/// Whether more than the target itself may come into or out of sight by it.
-fn turns_sight(change: &Change) -> bool {
-    let is_folder = !matches!(change.target, Target::Item(ItemId::File(_)));
-    match change.kind {
-        ChangeKind::Permissions => true,
-        ChangeKind::Moved | ChangeKind::Restored => is_folder,
-        ChangeKind::Created | ChangeKind::Updated | ChangeKind::Renamed | ChangeKind::Deleted => {
-            false
-        }
+/// By what the target, and what lies in it, may come into or out of sight.
+fn turns(change: &Change) -> Option<Aspect> {
+    match (change.kind, &change.before) {
+        (ChangeKind::Permissions, Some(before)) => Some(before.aspect()),
+        (ChangeKind::Permissions, None) => Some(Aspect::List),
+        (ChangeKind::Moved | ChangeKind::Restored, _) => Some(Aspect::Place),
+        (
+            ChangeKind::Created | ChangeKind::Updated | ChangeKind::Renamed | ChangeKind::Deleted,
+            _,
+        ) => None,
     }
 }
 

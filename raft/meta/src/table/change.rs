@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acl::{Entry, Target};
 use super::item::Parent;
+use super::people::Principal;
 use super::tables;
 
 tables! {
@@ -15,9 +16,58 @@ tables! {
     TenantChanges(51, "tenant_changes"): (TenantId, u64) => (ShareId, u64);
     ShareFeeds(52, "share_feeds"): (TenantId, ShareId) => Feed;
     TenantFeeds(53, "tenant_feeds"): (TenantId,) => Feed;
-    /// The last change by which something, and what lies in it, may have come into or out of sight
-    /// for somebody: of its rights, or of a folder's place.
-    Turns(54, "turns"): (TenantId, ShareId, Target) => u64;
+    /// The last changes by which something, and what lies in it, may have come into or out of sight
+    /// for somebody.
+    Turns(54, "turns"): (TenantId, ShareId, Target) => Turned;
+}
+
+/// The numbers of the last changes of what decides who sees a thing; 0 where there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Turned {
+    /// Of its list of rights.
+    pub list: u64,
+    /// Of where it lies.
+    pub place: u64,
+    /// Of a share's memberships.
+    pub members: u64,
+    /// Of its owner, and of who is in a group that is named.
+    pub people: u64,
+}
+
+/// What a change that decides who sees a thing is a change of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aspect {
+    List,
+    Place,
+    Members,
+    People,
+}
+
+impl Turned {
+    pub fn note(&mut self, aspect: Aspect, number: u64) {
+        *match aspect {
+            Aspect::List => &mut self.list,
+            Aspect::Place => &mut self.place,
+            Aspect::Members => &mut self.members,
+            Aspect::People => &mut self.people,
+        } = number;
+    }
+
+    /// The last change of all.
+    pub fn last(self) -> u64 {
+        self.list.max(self.place).max(self.members).max(self.people)
+    }
+
+    /// The last change that a row about this aspect does not know of. A row about the list, or the
+    /// place, says how all of that was before; one about a member speaks of that member alone.
+    pub fn last_beside(mut self, aspect: Aspect) -> u64 {
+        match aspect {
+            Aspect::List => self.list = 0,
+            Aspect::Place => self.place = 0,
+            Aspect::Members | Aspect::People => {}
+        }
+        self.last()
+    }
 }
 
 /// How far a log reaches. Numbers start at 1.
@@ -81,6 +131,26 @@ pub struct ListBefore {
     pub owner: Option<UserId>,
     /// Who joined or left a group, where that was the change.
     pub grouping: Option<Grouping>,
+}
+
+impl ListBefore {
+    /// What the change was of.
+    pub fn aspect(&self) -> Aspect {
+        if self.owner.is_some() || self.grouping.is_some() {
+            Aspect::People
+        } else if self.member().is_some() {
+            Aspect::Members
+        } else {
+            Aspect::List
+        }
+    }
+
+    /// Whose membership changed, where that was the change; nothing in it for everybody's.
+    pub fn member(&self) -> Option<Option<Principal>> {
+        // Copies of memberships have layers; what tells of a change is written last, without one.
+        let last = self.entries.last().filter(|entry| entry.layer == 0);
+        last.and_then(|entry| entry.membership).map(|membership| membership.principal)
+    }
 }
 
 /// A user that joined or left a group.

@@ -22,7 +22,7 @@ use super::sight::{Eyes, Sight, View, plain};
 use crate::chain::Chain;
 use crate::table;
 use crate::table::acl::Target;
-use crate::table::change::{Change, ChangeKind, ListBefore, Turns};
+use crate::table::change::{Aspect, Change, ChangeKind, ListBefore, Turns};
 use crate::table::item::{Body, Checksum, Item, ItemId, ItemState, Items, Parent, Versions};
 use crate::tables::TableError;
 
@@ -179,7 +179,8 @@ fn rights(
         return Ok(None);
     }
     let was = eyes.before(chain, row.change.target, before)?;
-    let is_certain = !turned_since(eyes, row, &above(chain))?;
+    let is_certain = !turned_since(eyes, row, &above(chain))?
+        && !(concerns(eyes, before) && has_turned_beside(eyes, row, before.aspect())?);
     let has_listed = match row.change.target {
         Target::Share(share) => eyes.has_listed(share, None)?,
         Target::Item(ItemId::Folder(folder)) => eyes.has_listed(row.share, Some(folder))?,
@@ -200,6 +201,12 @@ fn rights(
     })
 }
 
+/// Whether a change of rights can have been one for the reader: what another user's membership
+/// gives is not.
+fn concerns(eyes: &Eyes<'_>, before: &ListBefore) -> bool {
+    before.member().flatten().is_none_or(|principal| eyes.viewer.is(principal))
+}
+
 /// What a chain's bottom lies in; of a root, nothing.
 fn above(chain: &Chain) -> Chain {
     if chain.items.is_empty() { chain.clone() } else { chain.parent() }
@@ -215,15 +222,21 @@ fn moved(
         return Ok(as_written(row, now, false));
     };
     let was = eyes.item_in(id, item, *old_parent)?;
+    // Its own list may be younger than the row: then it does not tell who saw it where it was.
+    let turned = has_turned_beside(eyes, row, Aspect::Place)?;
     let ItemId::Folder(folder) = id else {
+        let is_listed = item.has_own_entries || !item.inherits;
         return Ok(match (was.sight, now.sight) {
             (_, Sight::Itself) => Some(How::Plain { kind: row.change.kind, subtree: false }),
             (Sight::Itself, _) => Some(How::Hidden { subtree: false }),
-            _ => None,
+            _ => (turned && is_listed).then_some(How::Anew),
         });
     };
+    // A snapshot taken for an earlier row may be ahead of this one: then what lies below a closed
+    // folder went with it already, and only looking again finds where.
+    let stays_closed = (was.sight, now.sight) == (Sight::Below, Sight::Below);
     let places = [*old_parent, item.parent];
-    let mut is_certain = true;
+    let mut is_certain = !turned && !stays_closed;
     for place in places.into_iter().flatten() {
         let chain = Chain::of(eyes.tables, eyes.viewer.tenant(), ItemId::Folder(place))?;
         is_certain &= match chain {
@@ -241,12 +254,25 @@ fn turned_since(eyes: &Eyes<'_>, row: Row<'_>, chain: &Chain) -> Result<bool, Ta
     let items = chain.items.iter().map(|(id, _)| Target::Item(*id));
     let root = (row.change.target != Target::Share(row.share)).then_some(Target::Share(row.share));
     for target in items.chain(root) {
-        let key = (eyes.viewer.tenant(), row.share, target);
-        if table::get::<Turns>(eyes.tables, &key)?.is_some_and(|last| last > row.number) {
+        if has_turned(eyes, row, target)? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether, after this row, the target was moved or had its rights changed.
+fn has_turned(eyes: &Eyes<'_>, row: Row<'_>, target: Target) -> Result<bool, TableError> {
+    let key = (eyes.viewer.tenant(), row.share, target);
+    Ok(table::get::<Turns>(eyes.tables, &key)?.is_some_and(|turned| turned.last() > row.number))
+}
+
+/// Whether, after this row, something else changed of what decides who sees its target: then the
+/// row's word for how it was is only half of it.
+fn has_turned_beside(eyes: &Eyes<'_>, row: Row<'_>, aspect: Aspect) -> Result<bool, TableError> {
+    let key = (eyes.viewer.tenant(), row.share, row.change.target);
+    let turned = table::get::<Turns>(eyes.tables, &key)?.unwrap_or_default();
+    Ok(turned.last_beside(aspect) > row.number)
 }
 
 /// Of what is not in the share any more only that is told: that it went.
