@@ -179,8 +179,8 @@ fn rights(
         return Ok(None);
     }
     let was = eyes.before(chain, row.change.target, before)?;
-    let is_certain = !turned_since(eyes, row, &above(chain))?
-        && !(concerns(eyes, before) && has_turned_beside(eyes, row, before.aspect())?);
+    let is_certain = !(turned_since(eyes, row, &above(chain))?
+        || (concerns(eyes, before) && has_turned_beside(eyes, row, before.aspect())?));
     let has_listed = match row.change.target {
         Target::Share(share) => eyes.has_listed(share, None)?,
         Target::Item(ItemId::Folder(folder)) => eyes.has_listed(row.share, Some(folder))?,
@@ -286,8 +286,13 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
                     Some(How::Plain { kind: ChangeKind::Deleted, subtree: change.subtree })
                 }
                 Sight::Below => Some(How::Anew),
-                // Something below had rights of its own: perhaps the reader's.
-                Sight::Nothing => change.subtree.then_some(How::Anew),
+                // Something below had rights of its own, perhaps the reader's; or it was closed by
+                // its own, and what lay in it was seen by those of a folder that is gone too.
+                Sight::Nothing => {
+                    let is_listed = !before.entries.is_empty() || !before.inherits;
+                    let is_half = is_listed && is_going(eyes, change.parent)?;
+                    (change.subtree || is_half).then_some(How::Anew)
+                }
             })
         }
         // The reader may know it from before; who may see it when it goes is told then.
@@ -307,6 +312,14 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a folder is gone, or on its way.
+fn is_going(eyes: &Eyes<'_>, parent: Parent) -> Result<bool, TableError> {
+    let Some(folder) = parent else { return Ok(false) };
+    let chain = Chain::of(eyes.tables, eyes.viewer.tenant(), ItemId::Folder(folder))?;
+    let is_live = |chain: &Chain| chain.items.iter().all(|(_, at)| at.state == ItemState::Live);
+    Ok(!chain.as_ref().is_some_and(is_live))
 }
 
 /// What something that is gone was to the reader when it went. Where its folder is gone too, its
@@ -380,8 +393,12 @@ fn plainly(
     told.parent = change.parent;
     told.name.clone_from(&change.name);
     (told.version, told.version_number, told.size) = (change.version, change.number, change.size);
-    if let (ChangeKind::Permissions, Target::Item(id)) = (change.kind, change.target) {
-        as_it_is(eyes, id, &mut told)?;
+    if let Target::Item(id) = change.target {
+        if change.kind == ChangeKind::Permissions {
+            as_it_is(eyes, id, &mut told)?;
+        } else if kind != ChangeKind::Deleted {
+            where_it_is(eyes, row, id, &mut told)?;
+        }
     }
     let path = match &told.name {
         Some(name) => Some(path_to(eyes, row.share, told.parent, name)?),
@@ -421,6 +438,26 @@ fn as_it_is(eyes: &Eyes<'_>, id: ItemId, told: &mut Told) -> Result<(), TableErr
         told.size = Some(file.size);
     }
     told.name = Some(item.name);
+    Ok(())
+}
+
+/// Where something was at a row that a move has overtaken may be nothing to the reader, who sees it
+/// where it went: then that is told.
+fn where_it_is(
+    eyes: &mut Eyes<'_>,
+    row: Row<'_>,
+    id: ItemId,
+    told: &mut Told,
+) -> Result<(), TableError> {
+    let tenant = eyes.viewer.tenant();
+    let turned = table::get::<Turns>(eyes.tables, &(tenant, row.share, row.change.target))?;
+    if turned.unwrap_or_default().place <= row.number {
+        return Ok(());
+    }
+    let Some(item) = table::get::<Items>(eyes.tables, &(tenant, id))? else { return Ok(()) };
+    if eyes.item_in(id, &item, told.parent)?.sight != Sight::Itself {
+        (told.parent, told.name) = (item.parent, Some(item.name));
+    }
     Ok(())
 }
 

@@ -220,6 +220,123 @@ fn check(acts: &[Act]) {
     }
 }
 
+// What random changes once found, as they were cut down.
+
+#[test]
+fn a_file_moved_out_of_sight_and_then_closed() {
+    check(&[
+        Act::Folder { parent: 0, name: 0 },
+        Act::File { parent: 0, name: 1, content: 0 },
+        Act::Inherit { item: 126, inherit: false, copy: false },
+        Act::Replace { item: 0, content: 0 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::File { parent: 0, name: 2, content: 0 },
+        Act::Move { item: 142, parent: 31 },
+        Act::Inherit { item: 25, inherit: false, copy: false },
+    ]);
+}
+
+#[test]
+fn a_closed_folder_moves_after_its_parent_was_opened() {
+    check(&[
+        Act::Folder { parent: 0, name: 0 },
+        Act::Folder { parent: 0, name: 1 },
+        Act::Inherit { item: 20, inherit: false, copy: false },
+        Act::Purge(29),
+        Act::Folder { parent: 28, name: 2 },
+        Act::Folder { parent: 19, name: 0 },
+        Act::Folder { parent: 73, name: 1 },
+        Act::Release,
+        Act::Entry { item: 217, who: 2, allow: false, applies: 1 },
+        Act::Copy { item: 4, parent: 3, name: 0 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::File { parent: 0, name: 1, content: 0 },
+        Act::Poll { who: 0, limit: 3 },
+        Act::Entry { item: 162, who: 0, allow: true, applies: 0 },
+        Act::Move { item: 82, parent: 135 },
+    ]);
+}
+
+#[test]
+fn a_member_joins_after_an_entry_gave_the_same() {
+    check(&[
+        Act::Folder { parent: 0, name: 0 },
+        Act::Folder { parent: 0, name: 0 },
+        Act::Folder { parent: 0, name: 0 },
+        Act::Member { join: true },
+        Act::Member { join: false },
+        Act::Poll { who: 1, limit: 1 },
+        Act::Entry { item: 56, who: 1, allow: true, applies: 0 },
+        Act::Move { item: 0, parent: 0 },
+        Act::Member { join: true },
+    ]);
+}
+
+#[test]
+fn a_file_closed_and_then_moved_out_of_sight() {
+    check(&[
+        Act::File { parent: 0, name: 2, content: 0 },
+        Act::Copy { item: 0, parent: 0, name: 0 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::Folder { parent: 0, name: 1 },
+        Act::Inherit { item: 33, inherit: false, copy: false },
+        Act::File { parent: 103, name: 1, content: 0 },
+        Act::Purge(53),
+        Act::Entry { item: 52, who: 2, allow: false, applies: 0 },
+        Act::Copy { item: 81, parent: 0, name: 2 },
+        Act::Move { item: 132, parent: 76 },
+        Act::Folder { parent: 0, name: 0 },
+    ]);
+}
+
+#[test]
+fn a_closed_folder_goes_before_the_folder_it_was_in() {
+    check(&[
+        Act::Folder { parent: 0, name: 0 },
+        Act::Folder { parent: 103, name: 0 },
+        Act::Folder { parent: 179, name: 0 },
+        Act::Entry { item: 35, who: 2, allow: false, applies: 1 },
+        Act::Copy { item: 0, parent: 0, name: 1 },
+        Act::Delete(3),
+        Act::Folder { parent: 0, name: 0 },
+        Act::Purge(39),
+        Act::Folder { parent: 189, name: 1 },
+        Act::Release,
+        Act::Copy { item: 2, parent: 148, name: 0 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::Folder { parent: 0, name: 2 },
+        Act::Copy { item: 0, parent: 35, name: 0 },
+        Act::Purge(158),
+        Act::Folder { parent: 89, name: 0 },
+        Act::Purge(228),
+    ]);
+}
+
+#[test]
+fn a_restored_file_moves_into_what_is_closed_later() {
+    check(&[
+        Act::File { parent: 0, name: 3, content: 0 },
+        Act::Copy { item: 0, parent: 0, name: 0 },
+        Act::File { parent: 0, name: 1, content: 0 },
+        Act::Purge(13),
+        Act::Folder { parent: 0, name: 2 },
+        Act::Delete(25),
+        Act::Folder { parent: 71, name: 1 },
+        Act::Purge(103),
+        Act::Entry { item: 165, who: 1, allow: true, applies: 2 },
+        Act::File { parent: 188, name: 0, content: 0 },
+        Act::Move { item: 123, parent: 31 },
+        Act::Restore(14),
+        Act::Poll { who: 1, limit: 1 },
+        Act::Move { item: 86, parent: 20 },
+        Act::Poll { who: 1, limit: 3 },
+        Act::File { parent: 56, name: 0, content: 0 },
+        Act::Poll { who: 1, limit: 1 },
+        Act::Inherit { item: 66, inherit: false, copy: false },
+        Act::Folder { parent: 0, name: 0 },
+    ]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
