@@ -21,10 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Panics
 /// When it is not, for long.
-pub fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait(what: &str, is_so: impl FnMut() -> bool) {
+    wait_or_tell(what, is_so, String::new);
+}
+
+fn wait_or_tell(what: &str, mut is_so: impl FnMut() -> bool, stood: impl Fn() -> String) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", stood());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -261,6 +265,17 @@ impl Bench {
         });
     }
 
+    /// Waits until every node says that every chunk is whole, and that no earlier map is needed.
+    pub fn wait_until_whole(&self) {
+        let servers = || self.members.iter().filter_map(|member| member.server.as_ref());
+        let status = |server: &Server| server.try_command(&["status", "--json"]).output;
+        wait_or_tell(
+            "all chunks have all their shards",
+            || servers().all(|server| is_whole(&status(server))),
+            || servers().map(|s| format!("{}\n{}\n", status(s), s.log())).collect(),
+        );
+    }
+
     /// No node said anything that it must not.
     ///
     /// # Panics
@@ -271,6 +286,17 @@ impl Bench {
             assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
         }
     }
+}
+
+fn is_whole(status: &str) -> bool {
+    let status: Value = serde_json::from_str(status).unwrap_or_default();
+    let cluster = &status["cluster"];
+    let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
+    let is_done = |node: &Value| {
+        let drives = &node["drives"];
+        drives["shards_to_repair"] == 0 && drives["misplaced_shards"] == 0
+    };
+    cluster["maps"] == 1 && !nodes.is_empty() && nodes.iter().all(is_done)
 }
 
 impl Drop for Bench {

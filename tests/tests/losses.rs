@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
-use tests::{Bench, Client, Server, wait};
+use tests::{Bench, Client};
 
 /// How many mebibytes people have; `SCAIDRIVE_TEST_SHARE_MIB` says otherwise.
 fn mebibytes() -> usize {
@@ -39,19 +38,6 @@ fn check(ann: &Client, share: &str) {
     }
 }
 
-/// Whether a node says that every chunk is whole, and no earlier map is needed any more.
-fn is_whole(server: &Server) -> bool {
-    let told = server.try_command(&["status", "--json"]).output;
-    let status: Value = serde_json::from_str(&told).unwrap_or_default();
-    let cluster = &status["cluster"];
-    let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
-    let is_done = |node: &Value| {
-        let drives = &node["drives"];
-        drives["shards_to_repair"] == 0 && drives["misplaced_shards"] == 0
-    };
-    cluster["maps"] == 1 && !nodes.is_empty() && nodes.iter().all(is_done)
-}
-
 #[test]
 fn two_of_five_nodes_are_lost_and_all_is_there_and_made_whole_again() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -72,9 +58,7 @@ fn two_of_five_nodes_are_lost_and_all_is_there_and_made_whole_again() {
     }
     bench.join();
     bench.wait_until_up();
-    wait("all chunks have all their shards", || {
-        bench.up().iter().all(|at| is_whole(bench.server(*at)))
-    });
+    bench.wait_until_whole();
     // Whole again, it bears the loss of one more.
     let other = bench.up()[0];
     bench.kill(other);

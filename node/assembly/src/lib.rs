@@ -174,20 +174,30 @@ impl Node {
             check_folder(&world, folder).await?;
         }
         let identity = first::identity(&world, settings, &addresses).await?;
-        let node = identity.node;
-        let raft = Raft::open(&world, node, home.join("raft"), &settings.raft).await?;
+        let raft = Raft::open(&world, identity.node, home.join("raft"), &settings.raft).await?;
         let raft = Arc::new(raft);
         let dead = raft.dead();
-        let entering = async {
-            let cluster = first::cluster(&world, &raft, identity, &addresses).await?;
-            let lease = start_node(&world, &raft, node, settings, &addresses).await?;
-            Ok::<_, StartError>((cluster, lease))
-        };
-        let (cluster, lease) = tokio::select! {
+        // Its steps wait for the agreement, which may end here for good: then they wait for ever.
+        tokio::select! {
             biased;
-            dead = dead => return Err(dead.into()),
-            entered = entering => entered?,
-        };
+            dead = dead => Err(dead.into()),
+            node = Self::assemble(world, settings, addresses, version, identity, raft) => node,
+        }
+    }
+
+    /// Enters the cluster, and puts the parts together.
+    async fn assemble(
+        world: World,
+        settings: &Settings,
+        addresses: Addresses,
+        version: &'static str,
+        identity: raft::Identity,
+        raft: Arc<Raft>,
+    ) -> Result<Self, StartError> {
+        let node = identity.node;
+        let home = settings.data_dirs.first().ok_or(StartError::NoFolder)?;
+        let cluster = first::cluster(&world, &raft, identity, &addresses).await?;
+        let lease = start_node(&world, &raft, node, settings, &addresses).await?;
         let store = open_store(&world, settings, node, cluster.id).await?;
         let ops = Ops::new(OpsParts {
             node,

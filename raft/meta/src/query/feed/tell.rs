@@ -68,7 +68,7 @@ enum How {
     Plain { kind: ChangeKind, subtree: bool },
     /// It is out of sight: deleted, without a name.
     Hidden { subtree: bool },
-    /// The share is to be looked at again.
+    /// The share is to be looked at again: `permissions` where something of it is in sight.
     Anew,
 }
 
@@ -85,7 +85,13 @@ pub(super) fn tell(eyes: &mut Eyes<'_>, row: Row<'_>) -> Result<Option<Told>, Ta
         }
         Some(How::Anew) => {
             let target = Target::Share(row.share);
-            Ok(Some(masked(row, target, ChangeKind::Permissions, true)))
+            let root = Chain::root(eyes.tables, eyes.viewer.tenant(), row.share)?;
+            let is_seen = match root {
+                Some(root) => eyes.root(&root)?.sight != Sight::Nothing,
+                None => false,
+            };
+            let kind = if is_seen { ChangeKind::Permissions } else { ChangeKind::Deleted };
+            Ok(Some(masked(row, target, kind, true)))
         }
         None => Ok(None),
     }
