@@ -242,7 +242,7 @@ impl Upkeeper {
         if !orphaned.is_empty() {
             tracing::info!(chunks = orphaned.len(), "bytes that nothing names go to the trash");
             let now = self.ops.look(raft_meta::query::log_time).await?;
-            self.ops.store.delete(orphaned, now).await?;
+            self.ops.store.delete_orphaned(orphaned, now).await?;
         }
         self.search = page.next;
         if self.search.is_none() {

@@ -10,6 +10,7 @@ use node_world::{BoxFuture, Class, Handler, Refusal};
 use tokio::sync::Semaphore;
 
 use super::wire::{self, Found, Kept, Reply, Request, Shard};
+use crate::drive::index::Note;
 use crate::drive::{AppendError, ReadError, Ticket, shard_record};
 use crate::store::read::read_checked;
 use crate::store::{Inner, Store, fresh, stats};
@@ -95,6 +96,10 @@ impl Inner {
             Request::Purge { keys } => {
                 let keys = keys.into_iter().map(ChunkKey::from).collect();
                 (Reply::Purge(self.end(keys).await.is_ok()), Vec::new())
+            }
+            Request::Trash { keys, at } => {
+                let keys = keys.into_iter().map(ChunkKey::from).collect();
+                (Reply::Trash(self.note(keys, Note::Trash(at)).await.is_ok()), Vec::new())
             }
             Request::Tell => {
                 let stats = Store(Arc::clone(&self)).stats();

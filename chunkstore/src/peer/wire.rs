@@ -13,7 +13,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chunkstore_core::shard::{ChunkKey, HEADER_LEN, HeaderError, ShardHeader};
-use node_base::{DriveId, Generation, Sha256, TenantId};
+use node_base::{DriveId, Generation, Sha256, TenantId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,8 @@ pub(crate) enum Request {
     Purge { keys: Vec<Key> },
     /// Say how your drives stand.
     Tell,
+    /// Put these chunks into the trash, as of then.
+    Trash { keys: Vec<Key>, at: Timestamp },
 }
 
 /// What became of a shard that was sent.
@@ -116,6 +118,7 @@ pub(crate) enum Reply {
     Keep(bool),
     Purge(bool),
     Told(Told),
+    Trash(bool),
 }
 
 /// A shard on its way.
@@ -187,7 +190,9 @@ pub(crate) fn request(cluster: u128, message: Bytes) -> Result<(Request, Vec<Sha
     let (lists, expected) = match &request {
         Request::Put { drives, .. } => (drives.len() <= SHARDS_MAX, drives.len()),
         Request::Get { skip, .. } => (skip.len() <= OF_CHUNK_MAX, 0),
-        Request::Find { keys } | Request::Purge { keys } => (keys.len() <= KEYS_MAX, 0),
+        Request::Find { keys } | Request::Purge { keys } | Request::Trash { keys, .. } => {
+            (keys.len() <= KEYS_MAX, 0)
+        }
         Request::Keep { .. } | Request::Tell => (true, 0),
     };
     match lists && shards.len() == expected {
@@ -211,7 +216,8 @@ pub(crate) fn reply(
         (Request::Get { count, .. }, Reply::Get) => shards.len() <= usize::from(*count),
         (Request::Keep { .. }, Reply::Keep(_))
         | (Request::Purge { .. }, Reply::Purge(_))
-        | (Request::Tell, Reply::Told(_)) => true,
+        | (Request::Tell, Reply::Told(_))
+        | (Request::Trash { .. }, Reply::Trash(_)) => true,
         _ => false,
     };
     let is_bare = matches!(reply, Reply::Get) || shards.is_empty();
@@ -224,7 +230,7 @@ mod tests {
     use chunkstore_core::pack::Compression;
     use chunkstore_core::shard::{ChunkKey, ShardHeader, checksum};
     use chunkstore_core::stripe::Shape;
-    use node_base::{DriveId, Generation, Profile, TenantId, sha256};
+    use node_base::{DriveId, Generation, Profile, TenantId, Timestamp, sha256};
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
@@ -263,6 +269,7 @@ mod tests {
             (Request::Keep { key, index: 3, drive }, vec![]),
             (Request::Purge { keys: vec![key; 2] }, vec![]),
             (Request::Tell, vec![]),
+            (Request::Trash { keys: vec![key], at: Timestamp::from_millis(5) }, vec![]),
         ]
     }
 
@@ -275,6 +282,7 @@ mod tests {
             (Reply::Keep(true), vec![]),
             (Reply::Purge(false), vec![]),
             (Reply::Told(Told { drives: 2, settled_epoch: Some(4), ..Told::default() }), vec![]),
+            (Reply::Trash(true), vec![]),
         ]
     }
 
@@ -347,7 +355,7 @@ mod tests {
         for (said, shards) in replies() {
             all.extend_from_slice(&encode(CLUSTER, &said, &shards));
         }
-        assert_eq!(blake3::hash(&all).to_hex()[..32], *"08c7c5fb19995ccbf0f4763a5c0873f6");
+        assert_eq!(blake3::hash(&all).to_hex()[..32], *"6cd677514940c52aa8b0a7c0d7fa02af");
     }
 
     proptest! {

@@ -283,7 +283,9 @@ impl Inner {
 
     /// Looks where the shards of these chunks are.
     async fn judge_all(self: &Arc<Self>, chunks: &[(ChunkKey, Shape)], survey: &mut Survey) {
-        for looked in self.look_up(chunks).await {
+        // What is in the trash stays as it is.
+        let looked = self.look_up(chunks).await.into_iter();
+        for looked in looked.filter(|looked| !looked.is_trashed()) {
             let amiss = self.judge(&looked);
             survey.unknown += u64::from(!looked.silent.is_empty());
             let own = |from: Option<DriveId>| from.is_some_and(|from| self.drive(from).is_some());

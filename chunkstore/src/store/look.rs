@@ -129,9 +129,6 @@ impl Inner {
     /// Whether it is this node that should act on it, by what it has and what it is responsible
     /// for.
     pub(super) fn is_to_act(&self, looked: &Looked, amiss: &Amiss) -> bool {
-        if looked.is_trashed() {
-            return false;
-        }
         let own: Vec<&Found> =
             looked.found.iter().filter(|found| self.drive(found.drive).is_some()).collect();
         let is_superfluous = |found: &&Found| amiss.plan.is_superfluous(found.index, found.drive);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chunkstore_core::shard::ChunkKey;
 use futures_util::future::join_all;
-use node_base::Timestamp;
+use node_base::{NodeId, Timestamp};
 
 use super::error::{DeleteError, ListError};
 use super::{Inner, Store};
@@ -40,12 +40,31 @@ impl Store {
         self.0.note(keys, Note::Trash(at)).await
     }
 
+    /// Puts what nothing names into the trash on all nodes at once: a node that still kept a shard
+    /// in use would have the others made anew from it. Nodes that do not answer find theirs when
+    /// they look for what nothing names.
+    ///
+    /// # Errors
+    /// When a drive of this node cannot note it.
+    pub async fn delete_orphaned(
+        &self,
+        keys: Vec<ChunkKey>,
+        at: Timestamp,
+    ) -> Result<(), DeleteError> {
+        let asked = self.0.to_others(&keys, |keys| Request::Trash { keys, at });
+        let (here, _) = tokio::join!(self.0.note(keys, Note::Trash(at)), self.0.ask_all(asked));
+        here
+    }
+
     /// Takes chunks out of the trash again.
     ///
     /// # Errors
     /// When a drive cannot note it.
     pub async fn restore(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
-        self.0.note(keys, Note::Restore).await
+        self.0.note(keys, Note::Restore).await?;
+        // Nobody mended them there.
+        self.0.want_survey();
+        Ok(())
     }
 
     /// Chunks that were in the trash by then, about `limit` of them: their time is over, unless the
@@ -77,13 +96,7 @@ impl Store {
     /// # Errors
     /// When a drive of this node cannot note it.
     pub async fn withdraw(&self, keys: Vec<ChunkKey>) -> Result<(), DeleteError> {
-        let mut asked = Vec::new();
-        for part in keys.chunks(KEYS_MAX) {
-            let keys: Vec<Key> = part.iter().copied().map(Key::from).collect();
-            let ask = |node| (node, Request::Purge { keys: keys.clone() });
-            asked
-                .extend(self.0.others().into_iter().filter(|node| !self.0.is_away(*node)).map(ask));
-        }
+        let asked = self.0.to_others(&keys, |keys| Request::Purge { keys });
         let (here, _) = tokio::join!(self.0.end(keys), self.0.ask_all(asked));
         here
     }
@@ -95,7 +108,26 @@ impl Inner {
         self.note(keys, Note::Gone).await
     }
 
-    async fn note(self: &Arc<Self>, keys: Vec<ChunkKey>, note: Note) -> Result<(), DeleteError> {
+    /// A request about these chunks to each other node that is not away.
+    fn to_others(
+        &self,
+        keys: &[ChunkKey],
+        request: impl Fn(Vec<Key>) -> Request,
+    ) -> Vec<(NodeId, Request)> {
+        let mut asked = Vec::new();
+        for part in keys.chunks(KEYS_MAX) {
+            let keys: Vec<Key> = part.iter().copied().map(Key::from).collect();
+            let others = self.others().into_iter().filter(|node| !self.is_away(*node));
+            asked.extend(others.map(|node| (node, request(keys.clone()))));
+        }
+        asked
+    }
+
+    pub(crate) async fn note(
+        self: &Arc<Self>,
+        keys: Vec<ChunkKey>,
+        note: Note,
+    ) -> Result<(), DeleteError> {
         let inner = Arc::clone(self);
         let tickets = self.world.blocking(move || inner.write_notes(&keys, note)).await?;
         let commits = tickets.into_iter().map(|(drive, ticket)| {

@@ -151,6 +151,34 @@ fn what_is_in_the_trash_on_any_node_is_not_made_anew() {
     });
 }
 
+#[test]
+fn what_nothing_names_goes_to_the_trash_everywhere_and_is_not_astray_there() {
+    simulate(8, async |sim| {
+        let mut cluster = Cluster::start(&sim, 3, 1).await;
+        let key = cluster.put(1, 1, 100_000).await;
+        let at = node_base::Timestamp::from_millis(5);
+        let delete =
+            |store: crate::Store| async move { store.delete_orphaned(vec![key], at).await };
+        cluster.on(1, delete).await.expect("noted");
+        for node in 1..=3 {
+            let due = cluster.on(node, |store| async move { store.trashed_by(at, 10).await }).await;
+            assert_eq!(due.expect("read"), [key], "node {node}");
+        }
+        cluster.agree(|map| map.drives.iter_mut().take(1).for_each(|drive| drive.weight = 0));
+        let shards = cluster.places(key).await;
+        for node in 1..=3 {
+            cluster.survey(node).await;
+            assert_eq!(cluster.store(node).stats().misplaced_shards, 0);
+        }
+        assert_eq!(cluster.places(key).await, shards, "nobody brings it home");
+        cluster.on(1, |store| async move { store.restore(vec![key]).await }).await.expect("noted");
+        cluster.on(2, |store| async move { store.restore(vec![key]).await }).await.expect("noted");
+        cluster.on(3, |store| async move { store.restore(vec![key]).await }).await.expect("noted");
+        cluster.survey(1).await;
+        assert_eq!(cluster.store(1).stats().drives[0].shards, 0, "in use again, it goes home");
+    });
+}
+
 /// Two nodes with the same shard, each with a map by which it belongs on the other one.
 async fn at_odds(cluster: &mut Cluster) -> ChunkKey {
     let on_only = |map: &mut node_base::ClusterMap, node: u64| {
