@@ -293,10 +293,11 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
                 }
                 Sight::Below => Some(How::Anew),
                 // Something below had rights of its own, perhaps the reader's; or it was closed by
-                // its own, and what lay in it was seen by those of a folder that is gone too.
+                // its own, and what lay in it was seen by those of a folder that is gone too, or
+                // has turned: when that is told, nothing shows any more that this lay in it.
                 Sight::Nothing => {
                     let is_listed = !before.entries.is_empty() || !before.inherits;
-                    let is_half = is_listed && is_going(eyes, change.parent)?;
+                    let is_half = is_listed && is_going_or_turned(eyes, row)?;
                     (change.subtree || is_half).then_some(How::Anew)
                 }
             })
@@ -320,12 +321,21 @@ fn gone(eyes: &mut Eyes<'_>, row: Row<'_>, id: ItemId) -> Result<Option<How>, Ta
     }
 }
 
-/// Whether a folder is gone, or on its way.
-fn is_going(eyes: &Eyes<'_>, parent: Parent) -> Result<bool, TableError> {
-    let Some(folder) = parent else { return Ok(false) };
-    let chain = Chain::of(eyes.tables, eyes.viewer.tenant(), ItemId::Folder(folder))?;
-    let is_live = |chain: &Chain| chain.items.iter().all(|(_, at)| at.state == ItemState::Live);
-    Ok(!chain.as_ref().is_some_and(is_live))
+/// Whether a folder that the row's target was in is gone, or on its way, or was ever moved or had
+/// its rights changed.
+fn is_going_or_turned(eyes: &Eyes<'_>, row: Row<'_>) -> Result<bool, TableError> {
+    let Some(folder) = row.change.parent else { return Ok(false) };
+    let tenant = eyes.viewer.tenant();
+    let Some(chain) = Chain::of(eyes.tables, tenant, ItemId::Folder(folder))? else {
+        return Ok(true);
+    };
+    for (id, item) in &chain.items {
+        let key = (tenant, row.share, Target::Item(*id));
+        if item.state != ItemState::Live || table::has::<Turns>(eyes.tables, &key)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What something that is gone was to the reader when it went. Where its folder is gone too, its

@@ -337,6 +337,25 @@ fn a_restored_file_moves_into_what_is_closed_later() {
     ]);
 }
 
+#[test]
+fn a_closed_folder_goes_after_the_folder_it_is_in_was_closed() {
+    check(&[
+        Act::Folder { parent: 0, name: 0 },
+        Act::Folder { parent: 0, name: 1 },
+        Act::Move { item: 103, parent: 205 },
+        Act::File { parent: 0, name: 2, content: 0 },
+        Act::File { parent: 65, name: 0, content: 0 },
+        Act::Entry { item: 33, who: 2, allow: false, applies: 1 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::Folder { parent: 3, name: 1 },
+        Act::Poll { who: 0, limit: 2 },
+        Act::Copy { item: 32, parent: 31, name: 0 },
+        Act::Inherit { item: 114, inherit: false, copy: false },
+        Act::Purge(43),
+        Act::Release,
+    ]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
