@@ -318,6 +318,10 @@ pub(crate) fn insert_below(
     version::put(step, (tenant, id, number), &version)?;
     version::retire(step, tenant, item.share, id, number)?;
     save(step, tenant, ItemId::File(id), &mut item)?;
+    if chain.is_trashed() {
+        // Who follows was told that it went.
+        return Ok(());
+    }
     let draft = change(ItemId::File(id), &item, ChangeKind::Updated);
     feed::append(step, tenant, item.share, draft)
 }

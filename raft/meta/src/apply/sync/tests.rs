@@ -7,7 +7,7 @@ use crate::command::{
     UploadCommand,
 };
 use crate::outcome::{Answer, Noun, Refusal, SyncStatus};
-use crate::query::feed::tests::Tree;
+use crate::query::feed::tests::{Follower, Tree};
 use crate::table;
 use crate::table::conflict::Conflicts;
 use crate::table::item::{Body, ItemId, Items};
@@ -134,6 +134,19 @@ fn the_server_wins_and_the_clients_content_is_a_version_below() {
     let page = crate::query::version::list(tables, &viewer, late.file, 0, 10).expect("bob may");
     let sizes: Vec<_> = page.items.iter().map(|v| (v.number, v.version.size)).collect();
     assert_eq!(sizes, [(3, 3), (2, 4), (1, 2)]);
+}
+
+#[test]
+fn the_server_wins_in_the_trash_and_who_follows_is_not_told_of_the_file() {
+    let mut late = Late::new();
+    let (ann, bob) = (late.tree.fixture.ann, late.tree.fixture.bob);
+    late.tree.run(ann, ItemCommand::Delete { item: ItemId::File(late.file) }).expect("deleted");
+    let status = late.edit_late(ConflictStrategy::ServerWins, None);
+    assert!(matches!(status, SyncStatus::Conflict { .. }), "{status:?}");
+    let share = late.tree.fixture.share;
+    let mut follower = Follower::new(bob, share);
+    follower.catch_up(&late.tree);
+    assert_eq!(follower.known, late.tree.seen(bob, share));
 }
 
 #[test]

@@ -4,4 +4,4 @@ mod follower;
 mod random;
 mod stories;
 
-pub(crate) use follower::Tree;
+pub(crate) use follower::{Follower, Tree};
