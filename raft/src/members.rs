@@ -8,7 +8,7 @@
 //! - Voters are an odd number, at most seven, spread over the zones; who votes already is
 //!   preferred, and a node that has been down for long comes last.
 //! - Nobody is made a voter, and nobody stops being one, unless most of the new voters answer.
-//! - A node that was removed is refused by all. It ends when it hears of it.
+//! - A node that was removed is refused by all once it does not vote. It ends when it hears of it.
 //!
 //! The leader also tells who has been silent for too long, and has it agreed that such a node is
 //! out, and in again when it answers.
@@ -80,9 +80,12 @@ impl Group {
                 return;
             }
         };
-        let removed = rows.iter().filter(|node| node.seat == Seat::Removed);
-        let removed: BTreeSet<NodeId> = removed.map(|node| node.id).collect();
         let metrics = self.raft.metrics().borrow().clone();
+        let members = metrics.membership_config.membership();
+        // Who votes is heard until the others can agree without it: it may be all that votes.
+        let votes = |node: &Node| members.voter_ids().any(|voter| voter == node.id.0);
+        let removed = rows.iter().filter(|node| node.seat == Seat::Removed && !votes(node));
+        let removed: BTreeSet<NodeId> = removed.map(|node| node.id).collect();
         let leads = metrics.state == ServerState::Leader;
         if removed.contains(&self.node) && !leads {
             self.was_removed();
@@ -100,7 +103,6 @@ impl Group {
         }
         let answers = self.probe(&rows).await;
         self.note(watch, &rows, &answers).await;
-        let members = metrics.membership_config.membership();
         let silent = Duration::from_millis(self.settings.probe_ms * SILENT_PROBES);
         let now = self.world.now();
         let up = |node: u64| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chunkstore::Told;
-use node_base::{NodeId, Profile, sha256};
+use node_base::{Duration, NodeId, Profile, sha256};
 use raft_meta::command::ClusterCommand;
 use raft_meta::query::chunk;
 use raft_meta::table::cluster::{Authorities, Maps, Node, Nodes, Seat};
@@ -11,6 +11,10 @@ use raft_meta::{Answer, Command, Reader, TableError, table};
 
 use crate::call::Ops;
 use crate::error::OpError;
+
+/// How long the removal of a voter may take, and how often it is looked whether it is done.
+const UNSEATED_WITHIN: Duration = Duration::from_secs(20);
+const UNSEATED_LOOK: Duration = Duration::from_millis(50);
 
 impl Ops {
     /// Makes a token with which so many nodes can join within so many seconds of log time. The
@@ -42,7 +46,9 @@ impl Ops {
     /// # Errors
     /// The refusal when it has to be drained first, or there is no such node.
     pub async fn remove_drained(&self, node: NodeId) -> Result<(), OpError> {
-        self.agree_as_node(Command::Cluster(ClusterCommand::RemoveDrained { node })).await
+        let remove = ClusterCommand::RemoveDrained { node };
+        self.agree_as_node::<Answer>(Command::Cluster(remove)).await?;
+        self.wait_until_unseated(node).await
     }
 
     /// Promotes, demotes, drains or removes a node. The leader then arranges who votes.
@@ -50,7 +56,28 @@ impl Ops {
     /// # Errors
     /// The refusal when nobody would be left who may vote, or there is no such node.
     pub async fn set_seat(&self, node: NodeId, seat: Seat) -> Result<(), OpError> {
-        self.agree_as_node(Command::Cluster(ClusterCommand::SetSeat { node, seat })).await
+        let set = ClusterCommand::SetSeat { node, seat };
+        self.agree_as_node::<Answer>(Command::Cluster(set)).await?;
+        match seat {
+            Seat::Removed => self.wait_until_unseated(node).await,
+            Seat::MayVote | Seat::Learns | Seat::Drains => Ok(()),
+        }
+    }
+
+    /// Waits until a removed node has no vote left. The machine of one that was told to be removed
+    /// is switched off next, and until then the others may be unable to agree without it.
+    async fn wait_until_unseated(&self, node: NodeId) -> Result<(), OpError> {
+        let begun = self.world.now();
+        loop {
+            let status = self.raft.status();
+            if !status.is_changing_voters && !status.voters.contains(&node) {
+                return Ok(());
+            }
+            if self.world.now().since(begun) >= UNSEATED_WITHIN {
+                return Err(OpError::unavailable());
+            }
+            self.world.sleep(UNSEATED_LOOK).await;
+        }
     }
 }
 

@@ -217,6 +217,11 @@ impl Planned {
         Self { number, at_ms, for_ms, fault: Fault::Damage(damage::Damage::rot(node)) }
     }
 
+    /// A node that may not vote, for a story.
+    pub(crate) fn demotion(number: usize, node: NodeId, at_ms: u64, for_ms: u64) -> Self {
+        Self { number, at_ms, for_ms, fault: Fault::Roster(roster::Roster::Demote { node }) }
+    }
+
     /// A node that is removed, for a story.
     pub(crate) fn removal(number: usize, node: NodeId, at_ms: u64) -> Self {
         Self { number, at_ms, for_ms: 1, fault: Fault::Roster(roster::Roster::Remove { node }) }

@@ -3,6 +3,7 @@
 mod damage;
 mod leases;
 mod power;
+mod seats;
 
 use crate::options::{Damages, Members, Options, Rates, Seed};
 use crate::run::{Found, Run};
@@ -37,6 +38,11 @@ pub(crate) const ALL: &[Story] = &[
         name: "leases-of-a-removed-node",
         title: "three nodes, of which one is removed while it writes: bytes that nobody names go",
         make: leases::of_a_node_that_is_removed,
+    },
+    Story {
+        name: "the-only-voter-removed",
+        title: "three nodes, of which the only one that votes is removed: the others go on",
+        make: seats::of_the_only_voter,
     },
 ];
 
