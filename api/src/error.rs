@@ -114,6 +114,7 @@ pub const fn noun_name(noun: Noun) -> &'static str {
         Noun::Entry => "permission entry",
         Noun::Quota => "quota",
         Noun::Grant => "grant",
+        Noun::Node => "node",
     }
 }
 

@@ -173,10 +173,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 async fn metrics(State(state): State<ApiState>) -> Response {
     let nodes = standing::nodes(&state.ops).await;
     let wrong = state.ops.coding().await.map(|(_, wrong)| wrong);
+    let committed = state.ops.raft.committed_entry().await;
     let counted = state.metrics.text().and_then(|mut text| {
         let end = text.trim_end().strip_suffix("# EOF").map_or(text.len(), str::len);
         text.truncate(end);
-        cluster(&mut text, &state)?;
+        cluster(&mut text, &state, committed)?;
         standing::write(&mut text, &state, nodes.ok())?;
         if let Ok(wrong) = wrong {
             gauge(&mut text, "chunks_to_recode", "Chunks to be coded anew, anywhere", wrong)?;
@@ -211,13 +212,14 @@ fn refusals(text: &mut String, state: &ApiState) -> std::fmt::Result {
 }
 
 /// What the node's parts say of themselves, asked at each reading.
-fn cluster(text: &mut String, state: &ApiState) -> std::fmt::Result {
+fn cluster(text: &mut String, state: &ApiState, committed: Option<u64>) -> std::fmt::Result {
     let raft = state.ops.raft.status();
     gauge(text, "raft_term", "Term of the agreement", raft.term)?;
     gauge(text, "raft_is_leader", "Whether this node leads", u64::from(raft.leads))?;
     gauge(text, "raft_leader", "The node that leads; 0: none", raft.leader.map_or(0, |n| n.0))?;
-    let last = raft.last_entry.unwrap_or(0);
-    gauge(text, "raft_commit_index", "Last entry of this node's log", last)?;
+    let committed = committed.unwrap_or(0);
+    gauge(text, "raft_commit_index", "Last entry this node knows to be agreed on", committed)?;
+    gauge(text, "raft_log_index", "Last entry of this node's log", raft.last_entry.unwrap_or(0))?;
     let applied = raft.applied_entry.unwrap_or(0);
     gauge(text, "raft_apply_index", "Last entry applied on this node", applied)?;
     gauge(text, "raft_log_bytes", "Size of the log on the drive", raft.log_bytes)?;

@@ -26,7 +26,7 @@
 //! where none is named. A user is named by the e-mail address or the id.
 
 mod backup;
-mod cluster;
+pub(crate) mod cluster;
 mod order;
 mod people;
 mod status;
@@ -36,7 +36,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use backup::{ChunksWanted, Held, HoldOrder};
-pub use cluster::{ClusterLine, DrivesLine, JoinToken, NodeLine, SeatName, SeatOrder, TokenWish};
+pub use cluster::{ClusterLine, JoinToken, NodeLine, SeatOrder, TokenWish};
 pub use order::{Token, TokenOrder};
 pub use people::{
     Made, MadePerson, NewPartner, NewPassword, NewPerson, NewRole, NewTenant, PartnerLine,

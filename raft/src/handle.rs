@@ -248,6 +248,12 @@ impl Raft {
         }
     }
 
+    /// The last entry that this node knows to be agreed on; nothing where it knows of none.
+    pub async fn committed_entry(&self) -> Option<u64> {
+        let committed = self.group.raft.with_raft_state(|state| state.committed.map(|id| id.index));
+        committed.await.ok().flatten()
+    }
+
     /// What the log holds from an index on, for whoever compares the logs of nodes: entries of one
     /// place, one term and one leader are equal. Nothing where the drive does not answer.
     pub async fn marks(&self, index: u64) -> Vec<Mark> {

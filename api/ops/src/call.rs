@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::error::OpError;
 use crate::lease::Lease;
+use crate::passes::Recorded;
 use crate::transfers::Transfers;
 
 /// One request of one caller.
@@ -107,6 +108,7 @@ struct Inner {
     leaving: AtomicBool,
     stopping: watch::Sender<bool>,
     transfers: Transfers,
+    recorded: Recorded,
 }
 
 /// The operations of one node. Cheap to clone.
@@ -172,7 +174,8 @@ impl Ops {
     pub fn new(parts: OpsParts) -> Self {
         let stopping = watch::Sender::new(false);
         let leaving = AtomicBool::new(false);
-        Self(Arc::new(Inner { parts, leaving, stopping, transfers: Transfers::default() }))
+        let (transfers, recorded) = (Transfers::default(), Recorded::default());
+        Self(Arc::new(Inner { parts, leaving, stopping, transfers, recorded }))
     }
 
     /// Has this node say that it is not ready, while it still answers: it stops soon.
@@ -265,7 +268,8 @@ impl Ops {
         Ok(A::from_answer(answer).expect("apply answers each command with its own kind"))
     }
 
-    /// Reads for a caller: the tables of one moment, and what the caller is at that moment.
+    /// Reads for a caller: the tables of one moment, and what the caller is at that moment. What
+    /// its stored role alone lets it read is on record before this answers.
     ///
     /// # Errors
     /// The refusal, or why nothing could be read.
@@ -285,10 +289,19 @@ impl Ops {
                 }
                 let now = raft_meta::query::log_time(tables)?;
                 let viewer = Viewer::of(tables, now, &caller)?;
-                settle(question(tables, &viewer))
+                let answer = settle(question(tables, &viewer))?;
+                Ok(answer.map(|answer| (answer, viewer.into_passes())))
             })
             .await?;
-        Ok(answer?)
+        let (answer, passes) = answer?;
+        if !passes.is_empty() {
+            Box::pin(self.record(call, passes)).await?;
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn recorded(&self) -> &Recorded {
+        &self.0.recorded
     }
 
     /// The transfers under way on this node.

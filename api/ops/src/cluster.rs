@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use chunkstore::Told;
-use node_base::{Duration, NodeId, Profile, sha256};
+use node_base::{ClusterMap, Duration, NodeId, Profile, Sha256, sha256};
 use raft_meta::command::ClusterCommand;
-use raft_meta::query::chunk;
-use raft_meta::table::cluster::{Authorities, Maps, Node, Nodes, Seat};
-use raft_meta::{Answer, Command, Reader, TableError, table};
+use raft_meta::query::chunk::{self, Collecting};
+use raft_meta::table::cluster::{Authorities, Clusters, Maps, Node, Nodes, Seat};
+use raft_meta::{Answer, Command, Reader, TableError, query, table};
 
-use crate::call::Ops;
+use crate::call::{Call, Ops};
 use crate::error::OpError;
 
 /// How long the removal of a voter may take, and how often it is looked whether it is done.
@@ -25,20 +25,70 @@ impl Ops {
     /// # Errors
     /// The refusal of a number that is too large, or why nothing could be agreed.
     pub async fn invite(&self, seconds: u32, uses: u32) -> Result<String, OpError> {
-        let mut secret = [0; 32];
-        self.world.fill_random(&mut secret);
-        let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let token = format!("join_{text}");
+        self.invite_by(None, seconds, uses).await
+    }
+
+    /// The same for an administrator of all. Under an idempotency key it is the same token again.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn invite_for(
+        &self,
+        call: &Call,
+        seconds: u32,
+        uses: u32,
+    ) -> Result<String, OpError> {
+        self.invite_by(Some(call), seconds, uses).await
+    }
+
+    async fn invite_by(
+        &self,
+        call: Option<&Call>,
+        seconds: u32,
+        uses: u32,
+    ) -> Result<String, OpError> {
+        let token = format!("join_{}", self.join_secret(call).await?);
         let secret = sha256(token.as_bytes());
-        let add = ClusterCommand::AddJoinToken { secret, seconds, uses };
+        let add = Command::Cluster(ClusterCommand::AddJoinToken { secret, seconds, uses });
         let mut known_by = String::new();
         if self.world.net().credentials().is_some() {
             let authority = |tables: &dyn Reader| table::get::<Authorities>(tables, &());
             let authority = self.look_now(authority).await?.ok_or(OpError::unavailable())?;
             known_by = format!(".{}", sha256(&authority.certificate));
         }
-        self.agree_as_node::<Answer>(Command::Cluster(add)).await?;
+        match call {
+            Some(call) => self.agree::<()>(call, add).await?,
+            None => self.agree_as_node(add).await?,
+        }
         Ok(token + &known_by)
+    }
+
+    /// Random; under an idempotency key what nobody but the cluster could make of that key, so that
+    /// the token can be told again though it is kept nowhere.
+    async fn join_secret(&self, call: Option<&Call>) -> Result<Sha256, OpError> {
+        let keyed = call.and_then(|call| Some((&call.caller, call.remember.as_ref()?)));
+        let Some((caller, remember)) = keyed else {
+            let mut secret = [0; 32];
+            self.world.fill_random(&mut secret);
+            return Ok(Sha256(secret));
+        };
+        let cluster = self.look_now(|tables| table::get::<Clusters>(tables, &())).await?;
+        let own = cluster.ok_or(OpError::unavailable())?.cursor_key;
+        let whose = format!("join token {} {} {} ", caller.tenant, caller.user, remember.key);
+        let made = sha256(&[&own, whose.as_bytes(), &remember.request.0].concat());
+        // Twice, so that who knows one cannot go on from there.
+        Ok(sha256(&made.0))
+    }
+
+    /// Where a node that joins can ask.
+    ///
+    /// # Errors
+    /// When the tables of this node cannot be read.
+    pub async fn addresses(&self) -> Result<Vec<String>, OpError> {
+        let rows = self.look(|tables| table::all::<Nodes>(tables, &())).await?;
+        let here = rows.into_iter().map(|(_, row)| row);
+        let here = here.filter(|row| row.seat != Seat::Removed && !row.is_out);
+        Ok(here.map(|row| row.address).filter(|address| !address.is_empty()).collect())
     }
 
     /// Removes a node, unless others do not have yet what it holds.
@@ -66,7 +116,10 @@ impl Ops {
 
     /// Waits until a removed node has no vote left. The machine of one that was told to be removed
     /// is switched off next, and until then the others may be unable to agree without it.
-    async fn wait_until_unseated(&self, node: NodeId) -> Result<(), OpError> {
+    ///
+    /// # Errors
+    /// When that takes long.
+    pub async fn wait_until_unseated(&self, node: NodeId) -> Result<(), OpError> {
         let begun = self.world.now();
         loop {
             let status = self.raft.status();
@@ -100,14 +153,21 @@ pub struct NodeStatus {
 #[derive(Debug, Clone)]
 pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
-    /// The newest map's epoch, and how many maps are in force.
-    pub epoch: u64,
-    pub maps: u64,
+    /// The maps in force, the newest last.
+    pub maps: Vec<ClusterMap>,
     /// How new chunks are coded; nothing before there is a map.
     pub profile: Option<Profile>,
     /// How many chunks there are of each profile, and how many of all are to be coded anew.
     pub coded: BTreeMap<Profile, u64>,
     pub chunks_to_recode: u64,
+    pub collecting: Collecting,
+}
+
+impl ClusterStatus {
+    /// The newest map's epoch; zero before there is any.
+    pub fn epoch(&self) -> u64 {
+        self.maps.last().map_or(0, |map| map.epoch.0)
+    }
 }
 
 impl Ops {
@@ -122,17 +182,18 @@ impl Ops {
                 table::all::<Maps>(tables, &())?,
                 chunk::coding(tables)?,
                 chunk::coded(tables)?,
+                chunk::collecting(tables, query::log_time(tables)?)?,
             ))
         });
-        let (rows, maps, coding, coded) = rows.await?;
+        let (rows, maps, coding, coded, collecting) = rows.await?;
+        let maps: Vec<ClusterMap> = maps.into_iter().map(|(_, map)| map).collect();
         let (progress, told) = tokio::join!(self.raft.progress(), self.store.told());
         let mut progress = progress.unwrap_or_default();
         let mut told: BTreeMap<NodeId, _> = told.into_iter().collect();
         let raft = self.raft.status();
         progress.extend(raft.applied_entry.map(|entry| (self.node, entry)));
-        let leads_there = |node: NodeId| {
-            maps.iter().any(|(_, map)| map.drives.iter().any(|drive| drive.node == node))
-        };
+        let leads_there =
+            |node: NodeId| maps.iter().any(|map| map.drives.iter().any(|drive| drive.node == node));
         let nodes = rows.into_iter().map(|(_, row)| {
             let (id, drives) = (row.id, told.remove(&row.id).flatten());
             NodeStatus {
@@ -145,16 +206,16 @@ impl Ops {
                 row,
             }
         });
-        let epoch = maps.last().map_or(0, |((epoch,), _)| *epoch);
         let is_wrong = |profile| coding.is_some_and(|coding| coding.is_wrong(profile));
         let wrong = coded.iter().filter(|(profile, _)| is_wrong(**profile));
+        let nodes = nodes.collect();
         Ok(ClusterStatus {
-            nodes: nodes.collect(),
-            epoch,
-            maps: maps.len() as u64,
+            nodes,
+            maps,
             profile: coding.map(|coding| coding.wanted),
             chunks_to_recode: wrong.map(|(_, count)| count).sum(),
             coded,
+            collecting,
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use api_ops::meta::query::chunk::{self, Collecting};
 use api_ops::meta::table::cluster::{Maps, Nodes, Seat};
-use api_ops::meta::{TableError, table};
+use api_ops::meta::{TableError, query, table};
 use api_ops::{OpError, Ops};
 
 use super::gauge;
@@ -15,13 +16,15 @@ pub(super) struct Standing {
     out: u64,
     draining: u64,
     maps: u64,
+    collecting: Collecting,
 }
 
 pub(super) async fn nodes(ops: &Ops) -> Result<Standing, OpError> {
     ops.look(|tables| {
         let rows = table::all::<Nodes>(tables, &())?;
         let maps = table::all::<Maps>(tables, &())?.len() as u64;
-        let mut standing = Standing { present: 0, out: 0, draining: 0, maps };
+        let collecting = chunk::collecting(tables, query::log_time(tables)?)?;
+        let mut standing = Standing { present: 0, out: 0, draining: 0, maps, collecting };
         for (_, row) in rows.iter().filter(|(_, row)| row.seat != Seat::Removed) {
             match (row.is_out, row.seat) {
                 (true, _) => standing.out += 1,
@@ -56,6 +59,11 @@ pub(super) fn write(
         writeln!(text, "scaidrive_cluster_nodes{{state=\"out\"}} {}", standing.out)?;
         let help = "Maps in force; more than one while shards move home";
         gauge(text, "cluster_maps", help, standing.maps)?;
+        let Collecting { condemned, reaped, .. } = standing.collecting;
+        let help = "Chunks without a reference, anywhere; counted up to 100000";
+        gauge(text, "gc_condemned_chunks", help, condemned)?;
+        let help = "Chunks that wait to be deleted from all drives; counted up to 100000";
+        gauge(text, "gc_reaped_chunks", help, reaped)?;
     }
     store(text, state)
 }

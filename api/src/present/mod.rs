@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod change;
+pub mod cluster;
 pub mod conflict;
 pub mod item;
 pub mod people;

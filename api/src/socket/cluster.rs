@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_ops::NodeStatus;
-use api_ops::meta::table::cluster::Seat;
+use api_types::v1::cluster::{Node, NodeSeat};
 use axum::Json;
 use axum::extract::State;
 use node_base::NodeId;
@@ -11,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::extract::Told;
+use crate::present;
 use crate::state::ApiState;
 
 /// How long a join token is good, and how many nodes may join with it, unless somebody says.
-const SECONDS: u32 = 3_600;
-const USES: u32 = 1;
+pub(crate) const SECONDS: u32 = 3_600;
+pub(crate) const USES: u32 = 1;
 
 /// What a join token may be used for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,86 +33,23 @@ pub struct JoinToken {
     pub uses: u32,
 }
 
-/// What part a node may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SeatName {
-    MayVote,
-    Learns,
-    Drains,
-    Removed,
-}
-
-impl From<Seat> for SeatName {
-    fn from(seat: Seat) -> Self {
-        match seat {
-            Seat::MayVote => Self::MayVote,
-            Seat::Learns => Self::Learns,
-            Seat::Drains => Self::Drains,
-            Seat::Removed => Self::Removed,
-        }
-    }
-}
-
-impl From<SeatName> for Seat {
-    fn from(seat: SeatName) -> Self {
-        match seat {
-            SeatName::MayVote => Self::MayVote,
-            SeatName::Learns => Self::Learns,
-            SeatName::Drains => Self::Drains,
-            SeatName::Removed => Self::Removed,
-        }
-    }
-}
-
 /// A node and the seat it is to have. A removal is refused while the node may hold what others
 /// lack, unless it is forced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeatOrder {
     pub node: u64,
-    pub seat: SeatName,
+    pub seat: NodeSeat,
     #[serde(default)]
     pub force: bool,
 }
 
-/// A node of the cluster.
+/// A node of the cluster, as the public API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLine {
     pub node: u64,
-    pub address: String,
-    pub zone: String,
-    pub seat: SeatName,
-    /// `leader`, `voter`, `learner` or `removed`.
-    pub role: String,
-    /// `up`, `down`, or `out` when its drives are not counted on any more.
-    pub state: String,
-    /// Entries that it has not applied yet.
-    pub lag_entries: Option<u64>,
-    /// Whether it may hold what others lack: it is not to be removed while that is so.
-    pub is_needed: bool,
-    /// Nothing while it does not answer.
-    pub drives: Option<DrivesLine>,
-}
-
-/// A node's drives in sum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrivesLine {
-    pub drives: u64,
-    pub suspect_drives: u64,
-    pub total_bytes: u64,
-    pub free_bytes: u64,
-    pub shards: u64,
-    pub live_bytes: u64,
-    pub pack_bytes: u64,
-    pub rotten_shards: u64,
-    pub shards_to_repair: u64,
-    pub misplaced_shards: u64,
-    pub mended_shards: u64,
-    pub lost_chunks: u64,
-    pub scrubbed_bytes: u64,
-    pub scrub_cycles: u64,
-    pub settled_epoch: Option<u64>,
+    #[serde(flatten)]
+    pub shown: Node,
 }
 
 /// The cluster, as this node sees it.
@@ -129,60 +66,18 @@ pub struct ClusterLine {
     pub chunks_to_recode: u64,
 }
 
-fn line(node: NodeStatus, last: Option<u64>) -> NodeLine {
-    let row = node.row;
-    let role = match (row.seat, node.leads, node.votes) {
-        (Seat::Removed, ..) => "removed",
-        (_, true, _) => "leader",
-        (_, _, true) => "voter",
-        _ => "learner",
-    };
-    let state = match (row.is_out, node.is_up) {
-        (true, _) => "out",
-        (_, true) => "up",
-        _ => "down",
-    };
-    let applied = node.applied_entry;
-    NodeLine {
-        node: row.id.0,
-        address: row.address,
-        zone: row.zone,
-        seat: row.seat.into(),
-        role: role.to_owned(),
-        state: state.to_owned(),
-        lag_entries: applied.and_then(|entry| Some(last?.saturating_sub(entry))),
-        is_needed: node.is_needed,
-        drives: node.drives.map(|told| DrivesLine {
-            drives: told.drives,
-            suspect_drives: told.suspect_drives,
-            total_bytes: told.total_bytes,
-            free_bytes: told.free_bytes,
-            shards: told.shards,
-            live_bytes: told.live_bytes,
-            pack_bytes: told.pack_bytes,
-            rotten_shards: told.rotten_shards,
-            shards_to_repair: told.shards_to_repair,
-            misplaced_shards: told.misplaced_shards,
-            mended_shards: told.mended_shards,
-            lost_chunks: told.lost_chunks,
-            scrubbed_bytes: told.scrubbed_bytes,
-            scrub_cycles: told.scrub_cycles,
-            settled_epoch: told.settled_epoch,
-        }),
-    }
-}
-
 /// All nodes that are of the cluster.
 pub(super) async fn look(state: &ApiState) -> Result<ClusterLine, ApiError> {
     let status = state.ops.cluster_status().await?;
     let last = state.ops.raft.status().last_entry;
-    let nodes = status.nodes.into_iter().filter(|node| node.row.seat != Seat::Removed);
-    let nodes = nodes.map(|node| line(node, last)).collect();
+    let nodes = present::cluster::members(&status).map(|node| present::cluster::node(node, last));
+    let nodes = nodes.map(|shown| NodeLine { node: shown.id, shown }).collect();
+    let epoch = status.epoch();
     let coded = status.coded.into_iter();
     Ok(ClusterLine {
         nodes,
-        epoch: status.epoch,
-        maps: status.maps,
+        epoch,
+        maps: status.maps.len() as u64,
         profile: status.profile.map(|profile| profile.to_string()),
         chunks: coded.map(|(profile, count)| (profile.to_string(), count)).collect(),
         chunks_to_recode: status.chunks_to_recode,
@@ -204,8 +99,8 @@ pub(super) async fn set_seat(
 ) -> Result<Json<SeatOrder>, ApiError> {
     let node = NodeId(order.node);
     match order.seat {
-        SeatName::Removed if !order.force => state.ops.remove_drained(node).await?,
-        seat => state.ops.set_seat(node, seat.into()).await?,
+        NodeSeat::Removed if !order.force => state.ops.remove_drained(node).await?,
+        seat => state.ops.set_seat(node, present::cluster::seat_row(seat)).await?,
     }
     Ok(Json(order))
 }

@@ -1,5 +1,6 @@
 //! Tests of the surface as a whole: each sends requests to the router of a real node.
 
+mod cluster;
 mod connections;
 mod files;
 mod following;

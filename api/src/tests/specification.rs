@@ -231,7 +231,7 @@ fn health_and_readiness_are_told() {
             assert_eq!(told["status"], "healthy");
         }
         let ready = fixture.get("", "/ready").await.expect(200).json();
-        let checks = json!({"raft": "ok", "storage": "ok", "identity": "ok"});
+        let checks = json!({"raft": "ok", "storage": "ok", "identity": "ok", "search": "off"});
         assert_eq!(ready, json!({"status": "ready", "checks": checks}));
         let config = fixture.get("", "/config").await.expect(200).json();
         assert_eq!(config["limits"]["max_upload_chunk_size_bytes"], 8_388_608);

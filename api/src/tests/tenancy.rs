@@ -3,6 +3,7 @@
 use api_ops::meta::Scopes;
 use serde_json::json;
 
+use super::files::Desk;
 use crate::fixture::run;
 
 #[test]
@@ -224,5 +225,27 @@ fn limits_are_set_by_those_above() {
         fixture.get(&ann, &path).await.expect(404);
         let usage = fixture.get(&root, "/quotas/usage/tenant?recalculate=true").await.expect(200);
         assert_eq!(usage.json()["drift_bytes"], 0);
+    });
+}
+
+#[test]
+fn what_an_administrator_reads_past_the_lists_is_on_record_once_a_minute() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let root = desk.fixture.token(desk.fixture.root).await;
+        let folder = json!({"share_id": desk.share, "name": "secret", "parent_id": null});
+        let folder = desk.post("/folders", folder).await.expect(201).json();
+        let path = format!("/folders/{}", folder["id"].as_str().expect("an id"));
+        let passes = async || {
+            let events = "/enterprise/audit/events?action=permission.overridden";
+            desk.fixture.get(&root, events).await.expect(200).json()["total"].clone()
+        };
+        assert_eq!(passes().await, 0);
+        desk.fixture.get(&root, &path).await.expect(200);
+        assert_eq!(passes().await, 1);
+        desk.fixture.get(&root, &path).await.expect(200);
+        assert_eq!(passes().await, 1, "it is the same minute");
+        desk.get(&path).await.expect(200);
+        assert_eq!(passes().await, 1, "the owner's own right lets it pass");
     });
 }

@@ -5,6 +5,7 @@ mod apply;
 pub mod audit;
 pub mod auth;
 pub mod batch;
+pub mod cluster;
 pub mod conflicts;
 mod content;
 pub mod devices;
@@ -33,6 +34,7 @@ use crate::state::ApiState;
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(service::routes())
+        .merge(cluster::routes())
         .merge(auth::routes())
         .merge(me::routes())
         .merge(admin::routes())

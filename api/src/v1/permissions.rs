@@ -62,15 +62,19 @@ fn target_in_path(kind: &str, id: &str) -> Result<Target, ApiError> {
     target_of("path", kind, id).map_err(|_| ApiError::not_found(noun))
 }
 
-async fn checked(state: &ApiState, call: &Call, check: &Check) -> Result<Json<Checked>, ApiError> {
-    let place = "query";
+async fn checked(
+    state: &ApiState,
+    call: &Call,
+    place: &str,
+    check: &Check,
+) -> Result<Json<Checked>, ApiError> {
     let target = target_of(place, check.resource_type, &check.resource_id)?;
     let wanted = present::permission::permission_row(check.permission);
-    let checked = state
+    let allowed = state
         .ops
         .ask(call, move |tables, viewer| Ok(permission::check(tables, viewer, target, wanted)??))
         .await?;
-    Ok(Json(Checked { allowed: checked.allowed }))
+    Ok(Json(Checked { allowed }))
 }
 
 /// Whether the caller has a permission on something.
@@ -81,7 +85,7 @@ async fn check_permission(
     Asking(call): Asking,
     Asks(check): Asks<Check>,
 ) -> Result<Json<Checked>, ApiError> {
-    checked(&state, &call, &check).await
+    checked(&state, &call, "query", &check).await
 }
 
 /// Whether the caller has a permission on something.
@@ -91,7 +95,7 @@ async fn post_check_permission(
     State(state): State<ApiState>,
     Asked(call, check): Asked<Check>,
 ) -> Result<Json<Checked>, ApiError> {
-    checked(&state, &call, &check).await
+    checked(&state, &call, "body", &check).await
 }
 
 /// Many such questions. Of what is not there for the caller nothing is allowed.
@@ -114,8 +118,7 @@ async fn check_permissions(
                 let wanted = present::permission::permission_row(check.permission);
                 let target = target_of("body", check.resource_type, &check.resource_id).ok();
                 let allowed = match target {
-                    Some(target) => permission::check(tables, viewer, target, wanted)?
-                        .is_ok_and(|checked| checked.allowed),
+                    Some(target) => permission::check(tables, viewer, target, wanted)? == Ok(true),
                     None => false,
                 };
                 let Check { resource_type, resource_id, permission } = check;

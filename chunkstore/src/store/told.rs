@@ -32,8 +32,15 @@ pub struct Told {
     /// Of the scrub cycle under way, and cycles that all drives have been through.
     pub scrubbed_bytes: u64,
     pub scrub_cycles: u64,
+    /// Of the drive whose cycle began longest ago.
+    pub scrub_seconds: u64,
     /// The newest map by which all was whole and at home; none before the first survey.
     pub settled_epoch: Option<u64>,
+    /// Shards that wait in the trash.
+    pub trashed_shards: u64,
+    /// Since the node's start.
+    pub recoded_chunks: u64,
+    pub compacted_bytes: u64,
 }
 
 impl From<Stats> for Told {
@@ -55,7 +62,11 @@ impl From<Stats> for Told {
             lost_chunks: stats.lost_chunks,
             scrubbed_bytes: sum(|drive| drive.scrubbed_bytes),
             scrub_cycles: drives.iter().map(|drive| drive.scrub_cycles).min().unwrap_or(0),
+            scrub_seconds: drives.iter().map(|drive| drive.scrub_seconds).max().unwrap_or(0),
             settled_epoch: stats.settled.map(|epoch| epoch.0),
+            trashed_shards: sum(|drive| drive.trashed_shards),
+            recoded_chunks: stats.recoded_chunks,
+            compacted_bytes: stats.compacted_bytes,
         }
     }
 }

@@ -12,6 +12,7 @@ use node_base::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::access::Pass;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::audit::KeptAnswer;
 use crate::table::cluster::Seat;
@@ -227,10 +228,9 @@ pub enum PermissionCommand {
         target: Target,
         new_owner: Principal,
     },
-    /// Something was read that only the caller's stored role lets pass: it is recorded.
-    NotePass {
-        target: Target,
-        permission: node_base::Permission,
+    /// Things were read that only the caller's stored role lets pass: it is recorded.
+    NotePasses {
+        passes: Vec<Pass>,
     },
 }
 
@@ -608,7 +608,8 @@ pub struct Recoded {
     pub written: Written,
 }
 
-/// Who is of the cluster, and on which drives its bytes are. Nodes alone say so.
+/// Who is of the cluster, and on which drives its bytes are. Nodes alone say so, but for what
+/// [`is_for_operators`](Self::is_for_operators).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ClusterCommand {
     /// Lets so many nodes join for so long, where they know the secret that has this hash.
@@ -630,4 +631,14 @@ pub enum ClusterCommand {
     SetAuthority { certificate: Vec<u8>, key: Vec<u8> },
     /// Removes a node, unless a map that is not yet retired leads to its drives.
     RemoveDrained { node: NodeId },
+}
+
+impl ClusterCommand {
+    /// Whether somebody who looks after the cluster says it, and no node by itself.
+    pub fn is_for_operators(&self) -> bool {
+        matches!(
+            self,
+            Self::AddJoinToken { .. } | Self::SetSeat { .. } | Self::RemoveDrained { .. }
+        )
+    }
 }

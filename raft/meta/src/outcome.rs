@@ -184,6 +184,7 @@ pub enum Noun {
     Entry,
     Quota,
     Grant,
+    Node,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

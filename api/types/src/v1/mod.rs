@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod audit;
 pub mod auth;
+pub mod cluster;
 pub mod conflicts;
 pub mod error;
 pub mod files;

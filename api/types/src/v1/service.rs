@@ -31,6 +31,8 @@ pub enum ReadyStatus {
 pub enum CheckStatus {
     Ok,
     Failed,
+    /// This node does without that part.
+    Off,
 }
 
 /// The parts of the node that were asked.
@@ -39,6 +41,7 @@ pub struct ReadyChecks {
     pub raft: CheckStatus,
     pub storage: CheckStatus,
     pub identity: CheckStatus,
+    pub search: CheckStatus,
 }
 
 /// The answer of `/ready`; 503 when a check failed.

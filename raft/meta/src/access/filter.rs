@@ -298,12 +298,21 @@ impl<'v> Memo<'v> {
         tables: &dyn Reader,
         id: ItemId,
     ) -> Result<Option<PermissionSet>, TableError> {
+        Ok(self.verdict(tables, id)?.map(Verdict::mask))
+    }
+
+    /// The same, with what it is made of.
+    pub fn verdict(
+        &mut self,
+        tables: &dyn Reader,
+        id: ItemId,
+    ) -> Result<Option<Verdict>, TableError> {
         let row = table::get::<Items>(tables, &(self.viewer.tenant(), id))?;
         let Some(item) = row.filter(|row| row.state != ItemState::Purging) else {
             return Ok(None);
         };
         match self.folder(tables, item.share, item.parent)? {
-            Some(folder) => folder.mask(tables, id, &item).map(Some),
+            Some(folder) => folder.verdict(tables, id, &item).map(Some),
             None => Ok(None),
         }
     }

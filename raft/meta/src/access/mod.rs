@@ -13,6 +13,7 @@
 mod decide;
 mod explain;
 mod filter;
+mod pass;
 mod require;
 #[cfg(test)]
 mod tests;
@@ -32,11 +33,14 @@ use crate::tables::{Reader, TableError};
 pub(crate) use decide::sort;
 pub use explain::{Explained, Reason, explain};
 pub use filter::{FolderFilter, Memo};
+pub use pass::{Extent, Pass};
 pub(crate) use require::{
-    id_text, noun, require, require_admin, require_partner_admin, require_revision, require_verdict,
+    id_text, noun, require, require_admin, require_below, require_partner_admin, require_revision,
+    require_verdict,
 };
 
 use filter::Lists;
+use pass::Passes;
 
 /// A caller with everything the evaluator needs to know of it, looked up once.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ pub struct Viewer {
     groups: Vec<GroupId>,
     admin_role: Option<AdminRole>,
     now: Timestamp,
+    passes: Passes,
 }
 
 impl Viewer {
@@ -63,6 +68,7 @@ impl Viewer {
             groups: groups.into_iter().map(|((_, _, group), ())| group).collect(),
             admin_role: user.and_then(|user| user.admin_role),
             now,
+            passes: Passes::default(),
         })
     }
 

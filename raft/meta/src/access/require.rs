@@ -2,7 +2,7 @@
 
 use node_base::{PartnerId, Permission};
 
-use super::{Verdict, Viewer};
+use super::{Extent, Verdict, Viewer};
 use crate::apply::audit::{self, Draft};
 use crate::apply::{Step, Stop};
 use crate::caller::Scope;
@@ -65,16 +65,43 @@ pub(crate) fn require_verdict(
         .into());
     }
     if verdict.is_override(permission) {
-        let draft = Draft {
-            category: Category::Authorization,
-            severity: Severity::Warning,
-            action: "permission.overridden",
-            resource: Some(id_text(chain.target())),
-            payload: vec![("permission", permission.name().to_owned())],
-        };
-        audit::record(step, step.user()?.tenant, draft)?;
+        record_pass(step, chain, permission, Extent::Itself)?;
     }
     Ok(())
+}
+
+/// Goes on, and records it, only if the caller's stored role passes what lies below the bottom of
+/// the chain, whatever the lists there say.
+pub(crate) fn require_below(
+    step: &mut Step<'_>,
+    chain: &Chain,
+    permission: Permission,
+) -> Result<(), Stop> {
+    let viewer = Viewer::of(step.reader(), step.now, step.user()?)?;
+    if !viewer.passes_all() || !viewer.cap().contains(permission) {
+        return Err(Refusal::PermissionDenied.into());
+    }
+    record_pass(step, chain, permission, Extent::Below)
+}
+
+fn record_pass(
+    step: &mut Step<'_>,
+    chain: &Chain,
+    permission: Permission,
+    extent: Extent,
+) -> Result<(), Stop> {
+    let extent = match extent {
+        Extent::Itself => "itself",
+        Extent::Below => "below",
+    };
+    let draft = Draft {
+        category: Category::Authorization,
+        severity: Severity::Warning,
+        action: "permission.overridden",
+        resource: Some(id_text(chain.target())),
+        payload: vec![("permission", permission.name().to_owned()), ("extent", extent.to_owned())],
+    };
+    audit::record(step, step.user()?.tenant, draft)
 }
 
 fn require_role(step: &Step<'_>, scope: Scope, least: AdminRole) -> Result<(), Stop> {

@@ -10,12 +10,15 @@ use std::ops::ControlFlow;
 
 use node_base::{ClusterMap, Drive, Duration, Epoch, NodeId, Sha256};
 
+use super::audit::{self, Draft};
 use super::{Step, Stop, cluster};
+use crate::access;
 use crate::caller::Caller;
 use crate::command::ClusterCommand;
-use crate::outcome::{Answer, Invalid, JoinRefusal, Refusal};
+use crate::outcome::{Answer, Invalid, JoinRefusal, Noun, Refusal};
+use crate::table::audit::{Category, Severity};
 use crate::table::cluster::{
-    Authorities, Authority, JoinToken, JoinTokens, Maps, Node, Nodes, Seat,
+    Authorities, Authority, Clusters, JoinToken, JoinTokens, Maps, Node, Nodes, Seat,
 };
 use crate::table::{self};
 use crate::tables::{Reader, TableError};
@@ -35,17 +38,16 @@ const AUTHORITY_MAX: usize = 4_096;
 const TOKEN_SECONDS_MAX: u32 = 30 * 24 * 3_600;
 
 pub(crate) fn run(step: &mut Step<'_>, command: &ClusterCommand) -> Result<Answer, Stop> {
+    if command.is_for_operators() {
+        return operate(step, command);
+    }
     let Caller::Node(speaker) = *step.caller else { return Err(Refusal::WrongCaller.into()) };
     match command {
-        ClusterCommand::AddJoinToken { secret, seconds, uses } => {
-            add_token(step, *secret, *seconds, *uses)
-        }
         ClusterCommand::Join { nonce, secret, wish, address, zone } => {
             check_place(address, zone)?;
             let asks = Asking { nonce: *nonce, secret: *secret, wish: *wish, address, zone };
             Ok(Answer::Joined(join(step, &asks)?))
         }
-        ClusterCommand::SetSeat { node, seat } => set_seat(step, *node, *seat),
         ClusterCommand::SetOut { node, is_out } => {
             let node = member(step, *node)?;
             keep(step, &Node { is_out: *is_out, ..node })
@@ -53,8 +55,48 @@ pub(crate) fn run(step: &mut Step<'_>, command: &ClusterCommand) -> Result<Answe
         ClusterCommand::StateDrives { drives } => state_drives(step, speaker, drives),
         ClusterCommand::Settle { epoch } => settle(step, speaker, *epoch),
         ClusterCommand::SetAuthority { certificate, key } => set_authority(step, certificate, key),
-        ClusterCommand::RemoveDrained { node } => remove_drained(step, *node),
+        ClusterCommand::AddJoinToken { .. }
+        | ClusterCommand::SetSeat { .. }
+        | ClusterCommand::RemoveDrained { .. } => Err(Refusal::WrongCaller.into()),
     }
+}
+
+/// What somebody has the cluster do, from a node's own command line or as an administrator of all.
+fn operate(step: &mut Step<'_>, command: &ClusterCommand) -> Result<Answer, Stop> {
+    let tenant = match step.caller {
+        Caller::User(caller) => Some(caller.tenant),
+        Caller::Node(_) => {
+            let cluster = table::get::<Clusters>(step.reader(), &())?;
+            cluster.and_then(|cluster| cluster.first_tenant)
+        }
+    };
+    if matches!(step.caller, Caller::User(_)) {
+        access::require_partner_admin(step, None)?;
+    }
+    let (answer, action, about) = match command {
+        ClusterCommand::AddJoinToken { secret, seconds, uses } => {
+            let about = vec![("seconds", seconds.to_string()), ("uses", uses.to_string())];
+            (add_token(step, *secret, *seconds, *uses)?, "cluster.join_token_added", about)
+        }
+        ClusterCommand::SetSeat { node, seat } => {
+            let about = vec![("node", node.to_string()), ("seat", seat.name().to_owned())];
+            (set_seat(step, *node, *seat)?, "cluster.seat_set", about)
+        }
+        ClusterCommand::RemoveDrained { node } => {
+            let about = vec![("node", node.to_string())];
+            (remove_drained(step, *node)?, "cluster.node_removed", about)
+        }
+        _ => return Err(Refusal::WrongCaller.into()),
+    };
+    if let Some(tenant) = tenant {
+        let (category, severity) = (Category::Admin, Severity::Info);
+        audit::record(
+            step,
+            tenant,
+            Draft { category, severity, action, resource: None, payload: about },
+        )?;
+    }
+    Ok(answer)
 }
 
 /// A place where a node says it is.
@@ -189,7 +231,7 @@ fn set_seat(step: &mut Step<'_>, id: NodeId, seat: Seat) -> Result<Answer, Stop>
     let node = match table::get::<Nodes>(step.reader(), &(id.0,))? {
         Some(node) if node.seat == seat => return Ok(Answer::Done),
         Some(node) if node.seat != Seat::Removed => node,
-        _ => return Err(Refusal::invalid("node", rule("there is no such node")).into()),
+        _ => return Err(Refusal::NotFound(Noun::Node).into()),
     };
     let may_vote = |other: &Node| other.id != id && other.seat == Seat::MayVote;
     if seat != Seat::MayVote && !all(step)?.iter().any(may_vote) {

@@ -148,6 +148,9 @@ pub fn page(
     for (_, id) in ids.into_iter().skip(offset).take(listing.limit as usize) {
         let row = table::get::<Items>(tables, &(viewer.tenant(), id))?;
         let row = row.ok_or(TableError::Invariant("a listed item is not there"))?;
+        if viewer.passes_all() && filter.verdict(tables, id, &row)?.is_override(Permission::Read) {
+            viewer.note_below(folder.target());
+        }
         let mut path = path.clone();
         path.push(Some(row.name.as_str().to_owned()));
         let is_deleted = folder.is_trashed() || row.state != ItemState::Live;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use node_base::{Generation, Profile, Sha256, ShareId, TenantId, Timestamp};
 
-use crate::table::chunk::{Chunk, Chunks, Coded, Condemned, Reaped, ShareChunks, Spent};
+use crate::table::chunk::{Chunk, Chunks, Coded, Condemned, Holds, Reaped, ShareChunks, Spent};
 use crate::table::cluster::{Maps, Nodes, Seat};
 use crate::table::people::{DedupScope, Tenants};
 use crate::table::upload::Writers;
@@ -172,6 +172,31 @@ pub fn coded(tables: &dyn Reader) -> Result<BTreeMap<Profile, u64>, TableError> 
         ControlFlow::Continue(())
     })?;
     Ok(coded)
+}
+
+/// How far collecting has come with what nobody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collecting {
+    /// Chunks without a reference, and chunks that are gone from the tables and not yet from all
+    /// drives; both counted up to [`COLLECTING_COUNTED`].
+    pub condemned: u64,
+    pub reaped: u64,
+    /// Backups that hold reaping.
+    pub holds: u64,
+}
+
+/// Whoever asks how collecting stands need not wait for a count of millions.
+pub const COLLECTING_COUNTED: u64 = 100_000;
+
+/// How collecting stands at this log time.
+pub fn collecting(tables: &dyn Reader, now: Timestamp) -> Result<Collecting, TableError> {
+    let holds = table::all::<Holds>(tables, &())?;
+    let counted = COLLECTING_COUNTED as usize;
+    Ok(Collecting {
+        condemned: table::some::<Condemned>(tables, &(), counted)?.len() as u64,
+        reaped: table::some::<Reaped>(tables, &(), counted)?.len() as u64,
+        holds: holds.iter().filter(|(_, until)| *until > now).count() as u64,
+    })
 }
 
 /// Chunks whose coding is wrong, in the order of their keys.

@@ -63,8 +63,10 @@ fn require_read(
     chain: Chain,
     noun: Noun,
 ) -> Result<Chain, Denied> {
-    let mask = viewer.mask(tables, &chain)?;
+    let verdict = viewer.verdict(tables, &chain)?;
+    let mask = verdict.mask();
     if mask.contains(Permission::Read) {
+        viewer.note_verdict(chain.target(), verdict, Permission::Read);
         Ok(chain)
     } else if mask.is_empty() {
         Err(Refusal::NotFound(noun).into())

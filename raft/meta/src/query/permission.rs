@@ -28,26 +28,14 @@ fn visible(tables: &dyn Reader, viewer: &Viewer, target: Target) -> Reply<(Chain
     Ok(Ok((chain, verdict)))
 }
 
-/// Whether the viewer has a permission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checked {
-    pub allowed: bool,
-    /// Only the stored role lets it pass. Where something is read by such a pass, it is recorded
-    /// with [`NotePass`](crate::command::PermissionCommand::NotePass).
-    pub is_override: bool,
-}
-
 /// Whether the viewer has a permission on something.
 pub fn check(
     tables: &dyn Reader,
     viewer: &Viewer,
     target: Target,
     permission: Permission,
-) -> Reply<Checked> {
-    Ok(verdict(tables, viewer, target)?.map(|verdict| Checked {
-        allowed: verdict.mask().contains(permission),
-        is_override: verdict.is_override(permission),
-    }))
+) -> Reply<bool> {
+    Ok(verdict(tables, viewer, target)?.map(|verdict| verdict.mask().contains(permission)))
 }
 
 /// What somebody may do with something, and for each permission why.
@@ -94,7 +82,10 @@ fn manageable(tables: &dyn Reader, viewer: &Viewer, target: Target) -> Reply<Cha
             Err(Refusal::PermissionDenied)
         }
         Ok((chain, _)) if chain.is_trashed() => Err(Refusal::Trashed),
-        Ok((chain, _)) => Ok(chain),
+        Ok((chain, verdict)) => {
+            viewer.note_verdict(target, verdict, Permission::ManagePermissions);
+            Ok(chain)
+        }
         Err(refusal) => Err(refusal),
     })
 }

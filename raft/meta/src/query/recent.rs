@@ -55,6 +55,7 @@ pub fn list(
             continue;
         }
         if let Some(chain) = Chain::of(tables, tenant, id)?.filter(|chain| !chain.is_trashed()) {
+            viewer.note(tables, &chain, Permission::Read)?;
             let view = item::view(tables, viewer, &chain)?;
             views.extend(view.item.is_some().then_some(view));
         }

@@ -65,6 +65,7 @@ pub fn share(
     share: ShareId,
 ) -> Result<Option<ShareView>, TableError> {
     let Some(chain) = Chain::root(tables, viewer.tenant(), share)? else { return Ok(None) };
+    viewer.note(tables, &chain, Permission::Read)?;
     let view = ShareView::of(tables, viewer, chain)?;
     Ok(Some(view).filter(|view| !view.mask.is_empty() || viewer.administers()))
 }

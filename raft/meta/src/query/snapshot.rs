@@ -14,6 +14,7 @@ use crate::access::Viewer;
 use crate::chain::Chain;
 use crate::outcome::{ItemView, Noun, Refusal};
 use crate::table;
+use crate::table::acl::Target;
 use crate::table::item::{Child, Children, ItemId, ItemState, Items, Parent};
 use crate::tables::{Reader, TableError};
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     /// The folders the walk is in, from the top down, with the key of the last child it took.
     open: Vec<Open>,
     cursor: String,
+    /// What the walk is of; nothing once it is noted that it shows what only a role lets it.
+    unnoted: Option<Target>,
 }
 
 #[derive(Debug, Clone)]
@@ -71,7 +74,19 @@ impl Snapshot {
         let newest = feed::newest(tables, viewer, Stream::Share(share))?;
         let cursor = feed::cursor_at(tables, viewer, Stream::Share(share), newest)?;
         let path = item::path(tables, viewer, &chain)?;
-        Ok(Self { share, top, open: vec![Open { folder, path, last: None }], cursor })
+        let open = vec![Open { folder, path, last: None }];
+        let mut walk = Self { share, top, open, cursor, unnoted: Some(chain.target()) };
+        walk.note(&eyes);
+        Ok(walk)
+    }
+
+    /// Once for the whole walk.
+    fn note(&mut self, eyes: &Eyes<'_>) {
+        if eyes.passed(self.share)
+            && let Some(target) = self.unnoted.take()
+        {
+            eyes.viewer.note_below(target);
+        }
     }
 
     /// What continues the snapshot once it is walked to its end.
@@ -117,6 +132,7 @@ impl Snapshot {
                 views.push(view);
             }
         }
+        self.note(&eyes);
         Ok(views)
     }
 }

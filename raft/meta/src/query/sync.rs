@@ -11,6 +11,7 @@ use super::share;
 use crate::access::{Memo, Viewer};
 use crate::outcome::{Noun, Refusal};
 use crate::table;
+use crate::table::acl::Target;
 use crate::table::conflict::{Conflict, Conflicts, ShareConflicts};
 use crate::table::device::{Device, DeviceCursor, DeviceCursors, Devices, Preference, Preferences};
 use crate::tables::{Reader, TableError};
@@ -146,12 +147,17 @@ pub fn conflicts(
     let mut memo = Memo::new(viewer);
     let mut pager = Pager::new(which.offset, which.limit);
     for (id, conflict) in found {
-        let mask = memo.mask(tables, conflict.item)?;
-        if mask.is_some_and(|mask| mask.contains(Permission::Read)) {
-            pager.push((id, conflict));
+        let verdict = memo.verdict(tables, conflict.item)?;
+        if let Some(verdict) = verdict.filter(|verdict| verdict.mask().contains(Permission::Read)) {
+            pager.push((verdict.is_override(Permission::Read), id, conflict));
         }
     }
-    Ok(pager.page())
+    let Page { items, total } = pager.page();
+    for (_, _, conflict) in items.iter().filter(|(is_passed, ..)| *is_passed) {
+        viewer.note_below(Target::Share(conflict.share));
+    }
+    let items = items.into_iter().map(|(_, id, conflict)| (id, conflict)).collect();
+    Ok(Page { items, total })
 }
 
 /// One conflict, about what the viewer may READ.
@@ -161,9 +167,12 @@ pub fn conflicts(
 pub fn conflict(tables: &dyn Reader, viewer: &Viewer, id: ConflictId) -> Result<Conflict, Denied> {
     let missing = Refusal::NotFound(Noun::Conflict);
     let row = table::get::<Conflicts>(tables, &(viewer.tenant(), id))?.ok_or(missing.clone())?;
-    let mask = Memo::new(viewer).mask(tables, row.item)?;
-    let is_read = mask.is_some_and(|mask| mask.contains(Permission::Read));
-    if is_read { Ok(row) } else { Err(missing.into()) }
+    let verdict = Memo::new(viewer).verdict(tables, row.item)?.ok_or(missing.clone())?;
+    if !verdict.mask().contains(Permission::Read) {
+        return Err(missing.into());
+    }
+    viewer.note_verdict(Target::Item(row.item), verdict, Permission::Read);
+    Ok(row)
 }
 
 /// Which conflicts are asked for.

@@ -12,6 +12,7 @@ use crate::access::{Memo, Viewer};
 use crate::chain::Chain;
 use crate::outcome::{ItemView, Noun, Refusal};
 use crate::table;
+use crate::table::acl::Target;
 use crate::table::item::TrashByAge;
 use crate::tables::{Reader, TableError};
 
@@ -48,6 +49,9 @@ pub fn list(
     for id in page.items {
         let chain = Chain::of(tables, tenant, id)?;
         let chain = chain.ok_or(TableError::Invariant("a trashed item is not there"))?;
+        if viewer.passes_all() && viewer.verdict(tables, &chain)?.is_override(Permission::Read) {
+            viewer.note_below(Target::Share(share));
+        }
         items.push(item::view(tables, viewer, &chain)?);
     }
     Ok(Page { items, total: page.total })

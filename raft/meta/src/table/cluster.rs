@@ -41,6 +41,18 @@ pub enum Seat {
     Drains,
 }
 
+impl Seat {
+    /// As people and programs say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MayVote => "may_vote",
+            Self::Learns => "learns",
+            Self::Removed => "removed",
+            Self::Drains => "drains",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,

@@ -97,13 +97,13 @@ fn is_for_nodes(command: &Command) -> bool {
     }
 }
 
-/// Everything but upkeep and what only the issuer's side may say.
+/// Everything but upkeep and what only nodes and the issuer's side may say.
 fn is_for_users(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::Upkeep(_)
-            | Command::Identity(_)
-            | Command::Cluster(_)
-            | Command::People(People::Provision { .. })
-    )
+    match command {
+        Command::Upkeep(_) | Command::Identity(_) | Command::People(People::Provision { .. }) => {
+            false
+        }
+        Command::Cluster(command) => command.is_for_operators(),
+        _ => true,
+    }
 }

@@ -15,7 +15,7 @@ use node_base::{AceId, Permission, PermissionSet, TenantId, limits};
 use super::audit::{self, Draft};
 use super::people::field;
 use super::{Step, Stop};
-use crate::access::{self, id_text};
+use crate::access::{self, Extent, Pass, id_text};
 use crate::chain::Chain;
 use crate::command::{EntryFilter, PermissionCommand};
 use crate::outcome::{Answer, Invalid, Noun, Refusal};
@@ -34,6 +34,9 @@ pub(crate) use list::{
 
 use list::{Rights, rights, save};
 
+/// Passes that one command tells of.
+pub(crate) const PASSES_MAX: usize = 1_000;
+
 pub(crate) fn run(step: &mut Step<'_>, command: &PermissionCommand) -> Result<Answer, Stop> {
     match command {
         PermissionCommand::AddEntry { target, trustee, effect, permissions, applies_to } => {
@@ -49,13 +52,25 @@ pub(crate) fn run(step: &mut Step<'_>, command: &PermissionCommand) -> Result<An
         PermissionCommand::TransferOwnership { target, new_owner } => {
             owner::transfer(step, *target, *new_owner)
         }
-        PermissionCommand::NotePass { target, permission } => {
-            let (tenant, _) = step.who()?;
-            let chain = chain(step.reader(), tenant, *target)?;
-            access::require(step, &chain, *permission)?;
-            Ok(Answer::Done)
+        PermissionCommand::NotePasses { passes } => note_passes(step, passes),
+    }
+}
+
+/// What was read is judged once more: an event tells of a pass that there is at its place in the
+/// log. What is gone since was read, and there is nothing more to say of it.
+fn note_passes(step: &mut Step<'_>, passes: &[Pass]) -> Result<Answer, Stop> {
+    if passes.len() > PASSES_MAX {
+        return Err(Refusal::invalid("passes", Invalid::TooMany { max: PASSES_MAX as u64 }).into());
+    }
+    let (tenant, _) = step.who()?;
+    for pass in passes {
+        let Some(chain) = Chain::of_target(step.reader(), tenant, pass.target)? else { continue };
+        match pass.extent {
+            Extent::Itself => access::require(step, &chain, pass.permission)?,
+            Extent::Below => access::require_below(step, &chain, pass.permission)?,
         }
     }
+    Ok(Answer::Done)
 }
 
 fn chain(tables: &dyn Reader, tenant: TenantId, target: Target) -> Result<Chain, Stop> {

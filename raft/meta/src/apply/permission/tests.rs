@@ -1,13 +1,16 @@
 //! Lists that are changed, cut off, copied and given away: by the real commands, and at random.
 
-use node_base::{AceId, Permission, PermissionSet, Role, UserId};
+use node_base::{AceId, Permission, PermissionSet, Role, ShareId, UserId};
 
+use crate::access::{Extent, Pass, Viewer};
 use crate::command::{
     Command, EntryFilter, ItemCommand, People, PermissionCommand, Place, ShareCommand,
 };
 use crate::fixture::Fixture;
 use crate::outcome::{Answer, Noun, Outcome, Refusal};
 use crate::query;
+use crate::query::feed::Since;
+use crate::query::snapshot::Snapshot;
 use crate::table::acl::{AppliesTo, Effect, Listed, Lists, Named, Target, Trustee};
 use crate::table::audit::Events;
 use crate::table::change::{ChangeKind, Changes, ShareFeeds};
@@ -229,7 +232,10 @@ fn a_pass_by_role_alone_is_recorded() {
         events.iter().filter(|(_, event)| is_one(&event.action)).count()
     };
     let target = Target::Item(item);
-    let note = |permission| PermissionCommand::NotePass { target, permission };
+    let note = |permission| {
+        let pass = Pass { target, permission, extent: Extent::Itself };
+        PermissionCommand::NotePasses { passes: vec![pass] }
+    };
     assert_eq!(run(&mut fixture, ann, note(Permission::Read)), Ok(Answer::Done));
     assert_eq!(overrides(&fixture), 0);
     assert_eq!(run(&mut fixture, root, note(Permission::Read)), Ok(Answer::Done));
@@ -239,6 +245,66 @@ fn a_pass_by_role_alone_is_recorded() {
     assert_eq!(overrides(&fixture), 2);
     assert_eq!(run(&mut fixture, root, note(Permission::Read)), Ok(Answer::Done));
     assert_eq!(overrides(&fixture), 2);
+    let below = Pass { target, permission: Permission::Read, extent: Extent::Below };
+    let gone = Pass { target: Target::Share(ShareId::from(9)), ..below };
+    let listed = PermissionCommand::NotePasses { passes: vec![below, gone] };
+    assert_eq!(run(&mut fixture, ann, listed.clone()), Err(Refusal::PermissionDenied));
+    assert_eq!(run(&mut fixture, root, listed), Ok(Answer::Done));
+    assert_eq!(overrides(&fixture), 3, "what is gone is not told of");
+    let many = PermissionCommand::NotePasses { passes: vec![below; 1_001] };
+    assert!(matches!(run(&mut fixture, root, many), Err(Refusal::Invalid { .. })));
+}
+
+/// What an administrator's question notes.
+fn noted(fixture: &Fixture, ask: impl FnOnce(&Viewer)) -> Vec<(Target, Extent)> {
+    let viewer = fixture.viewer(fixture.root);
+    ask(&viewer);
+    viewer.into_passes().into_iter().map(|pass| (pass.target, pass.extent)).collect()
+}
+
+#[test]
+fn questions_note_what_the_lists_would_not_have_shown() {
+    let mut fixture = Fixture::new();
+    let (ann, root, share) = (fixture.ann, fixture.root, fixture.share);
+    fixture.join(share, root, Role::Reader);
+    let open = folder(&mut fixture, ann, None, "open");
+    let closed = folder(&mut fixture, ann, None, "closed");
+    let target = Target::Item(closed);
+    assert!(run(&mut fixture, ann, cut(target, false, true)).is_ok());
+    let tables = &fixture.tables;
+    let item = |id| noted(&fixture, |viewer| drop(query::item::get(tables, viewer, id)));
+    assert_eq!(item(open), []);
+    assert_eq!(item(closed), [(target, Extent::Itself)]);
+    let root_target = Target::Share(share);
+    let listing = query::children::Listing {
+        share,
+        parent: None,
+        include_deleted: false,
+        sort: query::children::Sort::Name,
+        descending: false,
+        offset: 0,
+        limit: 10,
+    };
+    let list =
+        |listing| noted(&fixture, |viewer| drop(query::children::page(tables, viewer, &listing)));
+    assert_eq!(list(listing), [(root_target, Extent::Below)]);
+    let behind = query::children::Listing { offset: 1, ..listing };
+    assert_eq!(list(behind), [], "the closed one comes first, and is not shown");
+    let walked = noted(&fixture, |viewer| {
+        let mut walk = Snapshot::begin(tables, viewer, share, None).expect("it is seen");
+        while !walk.page(tables, viewer, 1).expect("memory").is_empty() {}
+    });
+    assert_eq!(walked, [(root_target, Extent::Below)]);
+    let followed = noted(&fixture, |viewer| {
+        let stream = query::feed::Stream::Share(share);
+        let all = query::feed::changes(tables, viewer, stream, Since::Beginning, 100);
+        assert!(!all.expect("it is seen").changes.is_empty());
+    });
+    assert_eq!(followed, [(root_target, Extent::Below)]);
+    let acl = noted(&fixture, |viewer| {
+        drop(query::permission::acl(tables, viewer, target).expect("memory"));
+    });
+    assert_eq!(acl, [(target, Extent::Itself)]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::access::Viewer;
 use crate::chain::Chain;
 use crate::outcome::{Expired, Noun, Refusal};
 use crate::table;
+use crate::table::acl::Target;
 use crate::table::change::{Changes, Feed, ShareFeeds, TenantChanges, TenantFeeds};
 use crate::tables::{Reader, TableError};
 
@@ -84,6 +85,11 @@ pub fn changes(
             continue;
         }
         changes.extend(tell::tell(&mut eyes, tell::Row { share, number, change: &change })?);
+    }
+    for told in &changes {
+        if eyes.passed(told.share) {
+            viewer.note_below(Target::Share(told.share));
+        }
     }
     if let Stream::Share(share) = stream
         && changes.is_empty()

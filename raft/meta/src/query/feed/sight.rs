@@ -59,12 +59,20 @@ pub(crate) struct Eyes<'a> {
     /// Of each share, what lies above things that have lists of their own; found when first asked.
     above: BTreeMap<ShareId, Above>,
     paths: BTreeMap<(ShareId, Parent), Option<Vec<Option<String>>>>,
+    /// Shares in which only the reader's stored role let something be seen.
+    passed: BTreeSet<ShareId>,
 }
 
 impl<'a> Eyes<'a> {
     pub(crate) fn new(tables: &'a dyn Reader, viewer: &'a Viewer) -> Self {
         let memo = Memo::new(viewer);
-        Self { tables, viewer, memo, above: BTreeMap::new(), paths: BTreeMap::new() }
+        let (above, paths, passed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { tables, viewer, memo, above, paths, passed }
+    }
+
+    /// Whether only the reader's stored role let something of the share be seen so far.
+    pub(crate) fn passed(&self, share: ShareId) -> bool {
+        self.passed.contains(&share)
     }
 
     fn hands(&mut self, share: ShareId, parent: Parent) -> Result<[bool; 2], TableError> {
@@ -88,7 +96,11 @@ impl<'a> Eyes<'a> {
         let Some(filter) = self.memo.folder(tables, item.share, parent)? else {
             return Ok(View { sight: Sight::Nothing, hands: [false; 2] });
         };
-        let itself = filter.mask(tables, id, item)?.contains(Permission::Read);
+        let verdict = filter.verdict(tables, id, item)?;
+        if verdict.is_override(Permission::Read) {
+            self.passed.insert(item.share);
+        }
+        let itself = verdict.mask().contains(Permission::Read);
         let ItemId::Folder(folder) = id else { return Ok(View::of(itself, [false; 2], false)) };
         let hands = reads(filter.descend(tables, folder, item)?.hands());
         let has_below = !itself && self.has_below(item.share, Some(folder))?;
