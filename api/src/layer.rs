@@ -51,6 +51,7 @@ pub async fn around(State(state): State<ApiState>, mut request: Request, next: N
         request.map(|body| Body::new(ImpatientBody::new(body, state.world.clone(), limit)));
     // A handler that panics is a bug; its caller gets an answer all the same.
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let wanted = request.headers().get(header::IF_MATCH).cloned();
     let response = match check_head(&request) {
         Ok(()) => {
             let handled = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -62,6 +63,7 @@ pub async fn around(State(state): State<ApiState>, mut request: Request, next: N
         Err(error) => error.into_response(),
     };
     let response = Box::pin(repeat::settle(&state, &keyed, response)).await;
+    let response = insist(response, &method, wanted.as_ref());
     let response = spare(response, &method, known.as_ref());
     let mut response = render(response, &method, &id, whose.0.get().copied());
     finish_head(&mut response, &id);
@@ -88,6 +90,20 @@ fn check_head(request: &Request) -> Result<(), ApiError> {
         return Err(ApiError::new(ErrorCode::HeadersTooLarge, "The headers are too large."));
     }
     Ok(())
+}
+
+/// Refuses to show something else than what a caller wants to see (`If-Match`). What changes is
+/// compared where it is changed.
+fn insist(response: Response, method: &Method, wanted: Option<&HeaderValue>) -> Response {
+    let asked = matches!(*method, Method::GET | Method::HEAD) && response.status().is_success();
+    let Some(wanted) = wanted.filter(|_| asked) else { return response };
+    let Some(tag) = response.headers().get(header::ETAG) else { return response };
+    let (wanted, tag) = (wanted.to_str().unwrap_or_default(), tag.to_str().unwrap_or_default());
+    if wanted.trim() == "*" || wanted.split(',').any(|other| other.trim() == tag) {
+        return response;
+    }
+    let sentence = "It is not, or not any more, what If-Match names.";
+    ApiError::new(ErrorCode::PreconditionFailed, sentence).into_response()
 }
 
 /// Spares a caller what it has already (`If-None-Match`).

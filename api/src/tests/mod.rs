@@ -14,5 +14,6 @@ mod outside;
 mod realtime;
 mod repeated;
 mod specification;
+mod tags;
 mod tenancy;
 mod tokens;

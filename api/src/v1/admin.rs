@@ -2,9 +2,10 @@
 
 use api_ops::meta::command::{People, TenantSettingsChange};
 use api_ops::meta::outcome::Noun;
-use api_ops::meta::query::people;
-use api_ops::meta::table::people::{AdminRole, Tenant as TenantRow};
-use api_ops::meta::{Command, Refusal, Scope};
+use api_ops::meta::query::{Denied, people};
+use api_ops::meta::table;
+use api_ops::meta::table::people::{AdminRole, Partners, Tenant as TenantRow, Tenants};
+use api_ops::meta::{Command, Reader, Refusal, Scope};
 use api_ops::{Call, OpError};
 use api_types::v1::PageQuery;
 use api_types::v1::admin::{PatchTenant, PatchTenantSettings, Tenant};
@@ -17,7 +18,7 @@ use node_base::{PartnerId, TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::CreatedAs;
+use crate::answer::{CreatedAs, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, bounds, not_null, path_id};
 use crate::present;
@@ -51,15 +52,20 @@ async fn list_partners(
     Ok(Json(PartnerList { partners: partners.collect(), total: page.total }))
 }
 
-async fn partner(state: &ApiState, call: &Call, id: PartnerId) -> Result<Partner, OpError> {
-    let row = state
+async fn partner(
+    state: &ApiState,
+    call: &Call,
+    id: PartnerId,
+) -> Result<Tagged<Json<Partner>>, OpError> {
+    state
         .ops
         .ask(call, move |tables, viewer| {
             people::require_partner_admin(tables, viewer, Some(id))??;
-            Ok(people::partner(tables, id)?.ok_or(Refusal::NotFound(Noun::Partner))?)
+            let row = people::partner(tables, id)?.ok_or(Refusal::NotFound(Noun::Partner))?;
+            let partner = present::people::partner(id, &row);
+            Ok(Tagged(table::mark::<Partners>(&row)?, Json(partner)))
         })
-        .await?;
-    Ok(present::people::partner(id, &row))
+        .await
 }
 
 /// Makes a partner.
@@ -68,11 +74,11 @@ async fn partner(state: &ApiState, call: &Call, id: PartnerId) -> Result<Partner
 async fn create_partner(
     State(state): State<ApiState>,
     Asked(call, new): Asked<CreatePartner>,
-) -> Result<CreatedAs<Json<Partner>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Partner>>>, ApiError> {
     let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
     let command = People::CreatePartner { name: new.name, display_name };
     let id = state.ops.agree(&call, Command::People(command)).await?;
-    Ok(CreatedAs(Json(partner(&state, &call, id).await?)))
+    Ok(CreatedAs(partner(&state, &call, id).await?))
 }
 
 /// A partner.
@@ -82,8 +88,8 @@ async fn get_partner(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asking(call): Asking,
-) -> Result<Json<Partner>, ApiError> {
-    Ok(Json(partner(&state, &call, path_id(&id, Noun::Partner)?).await?))
+) -> Result<Tagged<Json<Partner>>, ApiError> {
+    Ok(partner(&state, &call, path_id(&id, Noun::Partner)?).await?)
 }
 
 /// Changes a partner.
@@ -93,14 +99,14 @@ async fn update_partner(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asked(call, patch): Asked<PatchPartner>,
-) -> Result<Json<Partner>, ApiError> {
+) -> Result<Tagged<Json<Partner>>, ApiError> {
     let command = People::UpdatePartner {
         partner: path_id(&id, Noun::Partner)?,
         display_name: not_null("display_name", patch.display_name)?,
         standing: not_null("status", patch.status)?.map(present::people::standing_row),
     };
     let id: PartnerId = state.ops.agree(&call, Command::People(command)).await?;
-    Ok(Json(partner(&state, &call, id).await?))
+    Ok(partner(&state, &call, id).await?)
 }
 
 /// The tenants of a partner.
@@ -134,19 +140,29 @@ async fn create_partner_tenant(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asked(call, new): Asked<CreateTenant>,
-) -> Result<CreatedAs<Json<Tenant>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Tenant>>>, ApiError> {
     let partner = path_id(&id, Noun::Partner)?;
     let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
     let command = People::CreateTenant { partner, name: new.name, display_name };
     let id: TenantId = state.ops.agree(&call, Command::People(command)).await?;
-    let row = row(&state, &call, id).await?;
-    Ok(CreatedAs(Json(present::people::tenant(id, &row))))
+    Ok(CreatedAs(tagged(id, row(&state, &call, id).await?)))
 }
 
-async fn row(state: &ApiState, call: &Call, id: TenantId) -> Result<TenantRow, OpError> {
-    let question = move |tables: &dyn api_ops::meta::Reader, _: &_| {
-        Ok(people::tenant(tables, id)?.ok_or(Refusal::NotFound(Noun::Tenant))?)
-    };
+/// A tenant with its mark.
+type Marked = (TenantRow, u64);
+
+fn marked(tables: &dyn Reader, id: TenantId) -> Result<Marked, Denied> {
+    let row = people::tenant(tables, id)?.ok_or(Refusal::NotFound(Noun::Tenant))?;
+    let mark = table::mark::<Tenants>(&row)?;
+    Ok((row, mark))
+}
+
+fn tagged(id: TenantId, (row, mark): Marked) -> Tagged<Json<Tenant>> {
+    Tagged(mark, Json(present::people::tenant(id, &row)))
+}
+
+async fn row(state: &ApiState, call: &Call, id: TenantId) -> Result<Marked, OpError> {
+    let question = move |tables: &dyn Reader, _: &_| marked(tables, id);
     state.ops.ask(call, question).await
 }
 
@@ -156,19 +172,18 @@ async fn row(state: &ApiState, call: &Call, id: TenantId) -> Result<TenantRow, O
 async fn get_tenant(
     State(state): State<ApiState>,
     Asking(call): Asking,
-) -> Result<Json<Tenant>, ApiError> {
+) -> Result<Tagged<Json<Tenant>>, ApiError> {
     let id = call.caller.tenant;
-    let row = administered(&state, &call).await?;
-    Ok(Json(present::people::tenant(id, &row)))
+    Ok(tagged(id, administered(&state, &call).await?))
 }
 
-async fn administered(state: &ApiState, call: &Call) -> Result<TenantRow, OpError> {
+async fn administered(state: &ApiState, call: &Call) -> Result<Marked, OpError> {
     let id = call.caller.tenant;
     state
         .ops
         .ask(call, move |tables, viewer| {
             viewer.require_role(Scope::TenantAdmin, AdminRole::TenantAdmin)?;
-            Ok(people::tenant(tables, id)?.ok_or(Refusal::NotFound(Noun::Tenant))?)
+            marked(tables, id)
         })
         .await
 }
@@ -179,9 +194,9 @@ async fn administered(state: &ApiState, call: &Call) -> Result<TenantRow, OpErro
 async fn update_tenant(
     State(state): State<ApiState>,
     Asked(call, patch): Asked<PatchTenant>,
-) -> Result<Json<Tenant>, ApiError> {
+) -> Result<Tagged<Json<Tenant>>, ApiError> {
     let id = call.caller.tenant;
-    let before = administered(&state, &call).await?;
+    let (before, _) = administered(&state, &call).await?;
     let name = not_null("name", patch.name)?;
     if name.is_some_and(|name| name != before.name) {
         return Err(ApiError::invalid("body", &["name"], "cannot be changed"));
@@ -195,7 +210,7 @@ async fn update_tenant(
         settings: settings.map(change).transpose()?,
     };
     state.ops.agree::<TenantId>(&call, Command::People(command)).await?;
-    Ok(Json(present::people::tenant(id, &row(&state, &call, id).await?)))
+    Ok(tagged(id, row(&state, &call, id).await?))
 }
 
 fn change(patch: PatchTenantSettings) -> Result<TenantSettingsChange, ApiError> {

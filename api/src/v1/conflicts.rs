@@ -4,6 +4,8 @@ use api_ops::meta::Command;
 use api_ops::meta::command::SyncCommand;
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::sync::{self, ConflictFilter};
+use api_ops::meta::table;
+use api_ops::meta::table::conflict::Conflicts;
 use api_types::v1::conflicts::{Conflict, ConflictList, ConflictsQuery, ResolveQuery};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,6 +13,7 @@ use node_base::{ConflictId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::answer::Tagged;
 use crate::error::ApiError;
 use crate::extract::{Asking, Asks, bounds, device, id, path_id};
 use crate::present;
@@ -64,12 +67,18 @@ async fn resolve(
     Asking(call): Asking,
     Path(text): Path<String>,
     Asks(asked): Asks<ResolveQuery>,
-) -> Result<Json<Conflict>, ApiError> {
+) -> Result<Tagged<Json<Conflict>>, ApiError> {
     let conflict = path_id(&text, Noun::Conflict)?;
     let strategy = strategy_row(asked.resolution);
     let command = Command::Sync(SyncCommand::ResolveConflict { conflict, strategy });
     let id: ConflictId = state.ops.agree(&call, command).await?;
-    let row =
-        state.ops.ask(&call, move |tables, viewer| sync::conflict(tables, viewer, id)).await?;
-    Ok(Json(present::conflict(call.caller.tenant, id, &row)))
+    let (row, mark) = state
+        .ops
+        .ask(&call, move |tables, viewer| {
+            let row = sync::conflict(tables, viewer, id)?;
+            let mark = table::mark::<Conflicts>(&row)?;
+            Ok((row, mark))
+        })
+        .await?;
+    Ok(Tagged(mark, Json(present::conflict(call.caller.tenant, id, &row))))
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use api_ops::OpenContent;
+use api_types::v1::error::ErrorCode;
 use api_types::v1::files::VersionQuery;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -59,6 +60,10 @@ pub(super) fn respond(
     let tag = format!("\"{}\"", open.numbered.version.id);
     let size = open.size();
     let mut response = Response::new(Body::empty());
+    if headers.contains_key(header::IF_MATCH) && !names_tag(headers, &header::IF_MATCH, &tag) {
+        let sentence = "The file's content is not the version that If-Match names.";
+        return Err(ApiError::new(ErrorCode::PreconditionFailed, sentence));
+    }
     set(&mut response, header::ETAG, &tag);
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     set(&mut response, header::LAST_MODIFIED, &http_date(open));
@@ -116,7 +121,12 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 
 fn names_tag(headers: &HeaderMap, name: &HeaderName, tag: &str) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let weak = |other: &str| other.trim().trim_start_matches("W/") == tag;
+    // A weak tag is as good to spare a transfer, and never to go on with one (RFC 9110, 13.1.1).
+    let is_strong = *name == header::IF_MATCH;
+    let weak = |other: &str| match other.trim() {
+        other if is_strong => other == tag,
+        other => other.trim_start_matches("W/") == tag,
+    };
     value.trim() == "*" || value.split(',').any(weak)
 }
 

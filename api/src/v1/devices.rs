@@ -1,14 +1,15 @@
 //! Section 11: devices, and what each keeps of its shares.
 
-use api_ops::Call;
 use api_ops::meta::access::Viewer;
 use api_ops::meta::command::SyncCommand;
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::Denied;
 use api_ops::meta::query::feed::{self, Stream};
 use api_ops::meta::query::sync::{self, DeviceView};
-use api_ops::meta::table::device::Preference;
+use api_ops::meta::table;
+use api_ops::meta::table::device::{Devices, Preference, Preferences as DevicePreferences};
 use api_ops::meta::{Command, Reader};
+use api_ops::{Call, OpError};
 use api_types::v1::sync::{
     Device, DeviceCursor, DeviceList, PatchDevice, PreferenceMode, Preferences, PreferencesQuery,
     RegisterDevice,
@@ -20,7 +21,7 @@ use node_base::{DeviceId, ShareId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{Created, Done};
+use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, device, id, not_null, path_id};
 use crate::present::filled;
@@ -67,10 +68,15 @@ fn present(tables: &dyn Reader, viewer: &Viewer, view: DeviceView) -> Result<Dev
     })
 }
 
-async fn show(state: &ApiState, call: &Call, device: DeviceId) -> Result<Device, ApiError> {
+async fn show(
+    state: &ApiState,
+    call: &Call,
+    device: DeviceId,
+) -> Result<Tagged<Json<Device>>, ApiError> {
     let shown = state.ops.ask(call, move |tables, viewer| {
         let view = sync::device(tables, viewer, &device)?;
-        present(tables, viewer, view)
+        let mark = table::mark::<Devices>(&view.device)?;
+        Ok(Tagged(mark, Json(present(tables, viewer, view)?)))
     });
     Ok(shown.await?)
 }
@@ -104,7 +110,7 @@ async fn list(
 async fn register(
     State(state): State<ApiState>,
     Asked(call, body): Asked<RegisterDevice>,
-) -> Result<Created<Device>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Device>>>, ApiError> {
     let device = device("body", &body.device_id)?;
     let command = SyncCommand::RegisterDevice {
         device: device.clone(),
@@ -113,7 +119,7 @@ async fn register(
         client_version: body.client_version.unwrap_or_default(),
     };
     state.ops.agree::<DeviceId>(&call, Command::Sync(command)).await?;
-    Ok(Created(show(&state, &call, device).await?))
+    Ok(CreatedAs(show(&state, &call, device).await?))
 }
 
 /// Change what a device says of itself
@@ -126,7 +132,7 @@ async fn patch(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<PatchDevice>,
-) -> Result<Json<Device>, ApiError> {
+) -> Result<Tagged<Json<Device>>, ApiError> {
     let device = device_id(&text)?;
     let name = not_null("device_name", body.device_name)?;
     let asked = device.clone();
@@ -139,7 +145,7 @@ async fn patch(
         client_version: patched(body.client_version, known.client_version),
     };
     state.ops.agree::<DeviceId>(&call, Command::Sync(command)).await?;
-    Ok(Json(show(&state, &call, device).await?))
+    show(&state, &call, device).await
 }
 
 fn patched(patch: Patch<String>, known: String) -> String {
@@ -173,25 +179,37 @@ async fn preferences(
     Asking(call): Asking,
     Path(text): Path<String>,
     Asks(asked): Asks<PreferencesQuery>,
-) -> Result<Json<Preferences>, ApiError> {
+) -> Result<Tagged<Json<Preferences>>, ApiError> {
     let device = device_id(&text)?;
     let share: ShareId = id("query", "share_id", &asked.share_id)?;
-    let kept = state
+    Ok(kept(&state, &call, device, share).await?)
+}
+
+async fn kept(
+    state: &ApiState,
+    call: &Call,
+    device: DeviceId,
+    share: ShareId,
+) -> Result<Tagged<Json<Preferences>>, OpError> {
+    let (kept, mark) = state
         .ops
-        .ask(&call, move |tables, viewer| {
+        .ask(call, move |tables, viewer| {
             let view = sync::device(tables, viewer, &device)?;
             feed::require_visible(tables, viewer, share)?;
-            Ok(view.preferences.into_iter().find(|(of, _)| *of == share))
+            let kept = view.preferences.into_iter().find(|(of, _)| *of == share);
+            let kept = kept.map_or(Preference::All, |(_, kept)| kept);
+            let mark = table::mark::<DevicePreferences>(&kept)?;
+            Ok((kept, mark))
         })
         .await?;
     let (mode, folders) = match kept {
-        None | Some((_, Preference::All)) => (PreferenceMode::All, Vec::new()),
-        Some((_, Preference::Selected(folders))) => {
+        Preference::All => (PreferenceMode::All, Vec::new()),
+        Preference::Selected(folders) => {
             let folders = folders.iter().map(ToString::to_string).collect();
             (PreferenceMode::Selected, folders)
         }
     };
-    Ok(Json(Preferences { share_id: share.to_string(), mode, folders }))
+    Ok(Tagged(mark, Json(Preferences { share_id: share.to_string(), mode, folders })))
 }
 
 /// Choose what a device keeps of a share
@@ -204,7 +222,7 @@ async fn prefer(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<Preferences>,
-) -> Result<Json<Preferences>, ApiError> {
+) -> Result<Tagged<Json<Preferences>>, ApiError> {
     let device = device_id(&text)?;
     let share = id("body", "share_id", &body.share_id)?;
     let folders: Result<Vec<_>, ApiError> =
@@ -217,7 +235,7 @@ async fn prefer(
             return Err(ApiError::invalid("body", &["folders"], message));
         }
     };
-    let command = SyncCommand::SetPreference { device, share, preference };
+    let command = SyncCommand::SetPreference { device: device.clone(), share, preference };
     state.ops.agree::<()>(&call, Command::Sync(command)).await?;
-    Ok(Json(body))
+    Ok(kept(&state, &call, device, share).await?)
 }

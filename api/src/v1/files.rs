@@ -259,10 +259,10 @@ async fn move_to(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<Target>,
-) -> Result<Json<Seen<File>>, ApiError> {
+) -> Result<Tagged<Json<Seen<File>>>, ApiError> {
     let item = ItemId::File(file_id(&text)?);
     let view = place::move_to(&state, &call, item, body).await?;
-    Ok(Json(present::file(call.caller.tenant, &view)))
+    Ok(Tagged(present::revision(&view), Json(present::file(call.caller.tenant, &view))))
 }
 
 /// Say what chunks a file is made of

@@ -193,8 +193,8 @@ async fn move_to(
     State(state): State<ApiState>,
     Path(text): Path<String>,
     Asked(call, body): Asked<Target>,
-) -> Result<Json<Seen<Folder>>, ApiError> {
+) -> Result<Tagged<Json<Seen<Folder>>>, ApiError> {
     let item = folder_id(&text)?;
     let view = place::move_to(&state, &call, item, body).await?;
-    Ok(Json(present::folder(call.caller.tenant, &view)))
+    Ok(Tagged(present::revision(&view), Json(present::folder(call.caller.tenant, &view))))
 }

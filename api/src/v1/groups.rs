@@ -3,7 +3,8 @@
 use api_ops::meta::command::People;
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::people;
-use api_ops::meta::table::people::AdminRole;
+use api_ops::meta::table;
+use api_ops::meta::table::people::{AdminRole, Groups};
 use api_ops::meta::{Command, Reader, Refusal, Scope, TableError};
 use api_ops::{Call, OpError};
 use api_types::v1::PageQuery;
@@ -16,7 +17,7 @@ use node_base::{GroupId, TenantId, UserId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{CreatedAs, Done};
+use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, bounds, id as body_id, not_null, path_id};
 use crate::present;
@@ -60,7 +61,7 @@ async fn list_groups(
     Ok(Json(GroupList { groups, total }))
 }
 
-async fn shown(state: &ApiState, call: &Call, id: GroupId) -> Result<Group, OpError> {
+async fn shown(state: &ApiState, call: &Call, id: GroupId) -> Result<Tagged<Json<Group>>, OpError> {
     let tenant = call.caller.tenant;
     state
         .ops
@@ -68,7 +69,8 @@ async fn shown(state: &ApiState, call: &Call, id: GroupId) -> Result<Group, OpEr
             viewer.require_role(Scope::TenantAdmin, AdminRole::TenantAdmin)?;
             let row = people::group(tables, tenant, id)?.ok_or(Refusal::NotFound(Noun::Group))?;
             let members = count(tables, tenant, id)?;
-            Ok(present::people::group(tenant, id, &row, members))
+            let group = present::people::group(tenant, id, &row, members);
+            Ok(Tagged(table::mark::<Groups>(&row)?, Json(group)))
         })
         .await
 }
@@ -79,11 +81,11 @@ async fn shown(state: &ApiState, call: &Call, id: GroupId) -> Result<Group, OpEr
 async fn create_group(
     State(state): State<ApiState>,
     Asked(call, new): Asked<CreateGroup>,
-) -> Result<CreatedAs<Json<Group>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Group>>>, ApiError> {
     let description = new.description.unwrap_or_default();
     let command = People::CreateGroup { name: new.name, description };
     let id = state.ops.agree(&call, Command::People(command)).await?;
-    Ok(CreatedAs(Json(shown(&state, &call, id).await?)))
+    Ok(CreatedAs(shown(&state, &call, id).await?))
 }
 
 /// A group.
@@ -93,8 +95,8 @@ async fn get_group(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asking(call): Asking,
-) -> Result<Json<Group>, ApiError> {
-    Ok(Json(shown(&state, &call, path_id(&id, Noun::Group)?).await?))
+) -> Result<Tagged<Json<Group>>, ApiError> {
+    Ok(shown(&state, &call, path_id(&id, Noun::Group)?).await?)
 }
 
 /// Changes a group.
@@ -104,14 +106,14 @@ async fn update_group(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asked(call, patch): Asked<PatchGroup>,
-) -> Result<Json<Group>, ApiError> {
+) -> Result<Tagged<Json<Group>>, ApiError> {
     let command = People::UpdateGroup {
         group: path_id(&id, Noun::Group)?,
         name: not_null("name", patch.name)?,
         description: patch.description.into_option().map(Option::unwrap_or_default),
     };
     let id = state.ops.agree(&call, Command::People(command)).await?;
-    Ok(Json(shown(&state, &call, id).await?))
+    Ok(shown(&state, &call, id).await?)
 }
 
 /// Deletes a group. Its memberships in shares go with it.

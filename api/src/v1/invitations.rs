@@ -3,6 +3,8 @@
 use api_ops::meta::command::ShareCommand;
 use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::share;
+use api_ops::meta::table;
+use api_ops::meta::table::share::Invitations;
 use api_ops::meta::{Answer, Command, Refusal};
 use api_ops::{Call, OpError};
 use api_types::v1::PageQuery;
@@ -13,7 +15,7 @@ use node_base::{InvitationId, ShareId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{CreatedAs, Done};
+use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, bounds, path_id};
 use crate::present;
@@ -56,24 +58,24 @@ async fn shown(
     call: &Call,
     share: ShareId,
     id: InvitationId,
-) -> Result<Json<Invitation>, OpError> {
-    let (row, now) = state
+) -> Result<Tagged<Json<Invitation>>, OpError> {
+    state
         .ops
         .ask(call, move |tables, viewer| {
             let page = share::invitations(tables, viewer, share, 0, u32::MAX)??;
             let found = page.items.into_iter().find(|(other, _)| *other == id);
             let (_, row) = found.ok_or(Refusal::NotFound(Noun::Invitation))?;
-            Ok((row, viewer.now()))
+            let invitation = present::share::invitation(share, id, &row, viewer.now());
+            Ok(Tagged(table::mark::<Invitations>(&row)?, Json(invitation)))
         })
-        .await?;
-    Ok(Json(present::share::invitation(share, id, &row, now)))
+        .await
 }
 
 async fn agree(
     state: &ApiState,
     call: &Call,
     command: ShareCommand,
-) -> Result<Json<Invitation>, ApiError> {
+) -> Result<Tagged<Json<Invitation>>, ApiError> {
     match state.ops.agree(call, Command::Share(command)).await? {
         Answer::Invitation { share, invitation } => {
             Ok(shown(state, call, share, invitation).await?)
@@ -90,7 +92,7 @@ async fn create_invitation(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asked(call, new): Asked<CreateInvitation>,
-) -> Result<CreatedAs<Json<Invitation>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Invitation>>>, ApiError> {
     let command = ShareCommand::Invite {
         share: path_id(&id, Noun::Share)?,
         email: new.email,
@@ -108,7 +110,7 @@ async fn resend_invitation(
     State(state): State<ApiState>,
     Path((id, invitation_id)): Path<(String, String)>,
     Asking(call): Asking,
-) -> Result<Json<Invitation>, ApiError> {
+) -> Result<Tagged<Json<Invitation>>, ApiError> {
     let share = path_id(&id, Noun::Share)?;
     let invitation = path_id(&invitation_id, Noun::Invitation)?;
     agree(&state, &call, ShareCommand::ResendInvitation { share, invitation }).await

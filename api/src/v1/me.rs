@@ -19,7 +19,7 @@ use node_base::{InvitationId, TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::Done;
+use crate::answer::{Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, bounds, path_id};
 use crate::present;
@@ -46,7 +46,10 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// The caller.
 #[utoipa::path(get, path = "/users/me", tag = "users",
     responses((status = 200, description = "Who the token speaks of.", body = Me)))]
-async fn get_me(State(state): State<ApiState>, Asking(call): Asking) -> Result<Json<Me>, ApiError> {
+async fn get_me(
+    State(state): State<ApiState>,
+    Asking(call): Asking,
+) -> Result<Tagged<Json<Me>>, ApiError> {
     let (tenant, id, scopes) = (call.caller.tenant, call.caller.user, call.caller.scopes);
     let (user, home, groups) = state
         .ops
@@ -58,18 +61,21 @@ async fn get_me(State(state): State<ApiState>, Asking(call): Asking) -> Result<J
         .await?;
     let groups = groups.into_iter();
     let groups = groups.map(|(id, row)| MyGroup { id: id.to_string(), name: row.name });
-    Ok(Json(Me {
-        id: id.to_string(),
-        email: present::filled(&user.email),
-        name: present::filled(&user.name),
-        display_name: present::filled(&user.display_name),
-        tenant_id: tenant.to_string(),
-        partner_id: home.partner.to_string(),
-        groups: groups.collect(),
-        scopes: scopes.iter().map(Scope::name).map(str::to_owned).collect(),
-        is_admin: user.admin_role.is_some(),
-        admin_role: user.admin_role.map(present::people::admin_role),
-    }))
+    Ok(Tagged(
+        user.revision,
+        Json(Me {
+            id: id.to_string(),
+            email: present::filled(&user.email),
+            name: present::filled(&user.name),
+            display_name: present::filled(&user.display_name),
+            tenant_id: tenant.to_string(),
+            partner_id: home.partner.to_string(),
+            groups: groups.collect(),
+            scopes: scopes.iter().map(Scope::name).map(str::to_owned).collect(),
+            is_admin: user.admin_role.is_some(),
+            admin_role: user.admin_role.map(present::people::admin_role),
+        }),
+    ))
 }
 
 /// The shares the caller is a member of, directly and by groups.

@@ -6,8 +6,9 @@ use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::audit::{self, Counter, Subject};
 use api_ops::meta::query::people::{self, UserFilter};
 use api_ops::meta::query::{Denied, quota, share};
+use api_ops::meta::table;
 use api_ops::meta::table::people::AdminRole;
-use api_ops::meta::table::quota::{LimitType, Quota as Row, QuotaTarget};
+use api_ops::meta::table::quota::{LimitType, Quota as Row, QuotaTarget, Quotas};
 use api_ops::meta::{Command, Reader, Refusal, Scope};
 use api_ops::{Call, OpError};
 use api_types::v1::PageQuery;
@@ -20,7 +21,7 @@ use node_base::{Permission, TenantId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::Done;
+use crate::answer::{Done, Tagged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Asking, Asks, bounds, path_id};
 use crate::present;
@@ -82,12 +83,21 @@ fn require_sight(tables: &dyn Reader, viewer: &Viewer, target: QuotaTarget) -> R
     Ok(())
 }
 
-async fn row(state: &ApiState, call: &Call, target: QuotaTarget) -> Result<Option<Row>, OpError> {
+/// A quota with its mark.
+type Marked = (Row, u64);
+
+async fn row(
+    state: &ApiState,
+    call: &Call,
+    target: QuotaTarget,
+) -> Result<Option<Marked>, OpError> {
     state
         .ops
         .ask(call, move |tables, viewer| {
             require_sight(tables, viewer, target)?;
-            Ok(quota::quota(tables, target)?)
+            let Some(row) = quota::quota(tables, target)? else { return Ok(None) };
+            let mark = table::mark::<Quotas>(&row)?;
+            Ok(Some((row, mark)))
         })
         .await
 }
@@ -96,10 +106,10 @@ async fn shown(
     state: &ApiState,
     call: &Call,
     target: QuotaTarget,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     let row = row(state, call, target).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(Noun::Quota))?;
-    Ok(Json(present::quota::quota(call.caller.tenant, target, &row)))
+    let (row, mark) = row.ok_or_else(|| ApiError::not_found(Noun::Quota))?;
+    Ok(Tagged(mark, Json(present::quota::quota(call.caller.tenant, target, &row))))
 }
 
 async fn put(
@@ -107,8 +117,8 @@ async fn put(
     call: &Call,
     target: QuotaTarget,
     put: PutQuota,
-) -> Result<Json<Quota>, ApiError> {
-    let before = row(state, call, target).await?;
+) -> Result<Tagged<Json<Quota>>, ApiError> {
+    let before = row(state, call, target).await?.map(|(row, _)| row);
     let limit = put.limit_bytes.into_option().unwrap_or(before.as_ref().map(|b| b.limit_bytes));
     let Some(limit_bytes) = limit else {
         let message = "is needed; a quota without a limit is removed by DELETE";
@@ -144,7 +154,7 @@ async fn put(
 async fn get_tenant_quota(
     State(state): State<ApiState>,
     Asking(call): Asking,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     shown(&state, &call, QuotaTarget::Tenant(call.caller.tenant)).await
 }
 
@@ -154,7 +164,7 @@ async fn get_tenant_quota(
 async fn put_tenant_quota(
     State(state): State<ApiState>,
     Asked(call, body): Asked<PutQuota>,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     put(&state, &call, QuotaTarget::Tenant(call.caller.tenant), body).await
 }
 
@@ -175,7 +185,7 @@ async fn partner(state: &ApiState, call: &Call) -> Result<QuotaTarget, OpError> 
 async fn get_partner_quota(
     State(state): State<ApiState>,
     Asking(call): Asking,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     shown(&state, &call, partner(&state, &call).await?).await
 }
 
@@ -185,7 +195,7 @@ async fn get_partner_quota(
 async fn put_partner_quota(
     State(state): State<ApiState>,
     Asked(call, body): Asked<PutQuota>,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     let target = partner(&state, &call).await?;
     put(&state, &call, target, body).await
 }
@@ -197,7 +207,7 @@ async fn get_quota(
     State(state): State<ApiState>,
     Path((kind, id)): Path<(String, String)>,
     Asking(call): Asking,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     shown(&state, &call, target_in_path(call.caller.tenant, &kind, &id)?).await
 }
 
@@ -209,7 +219,7 @@ async fn put_quota(
     State(state): State<ApiState>,
     Path((kind, id)): Path<(String, String)>,
     Asked(call, body): Asked<PutQuota>,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     let target = target_in_path(call.caller.tenant, &kind, &id)?;
     put(&state, &call, target, body).await
 }
@@ -235,7 +245,7 @@ async fn exempt_quota(
     State(state): State<ApiState>,
     Path((kind, id)): Path<(String, String)>,
     Asked(call, body): Asked<ExemptQuota>,
-) -> Result<Json<Quota>, ApiError> {
+) -> Result<Tagged<Json<Quota>>, ApiError> {
     let target = target_in_path(call.caller.tenant, &kind, &id)?;
     let (exempt, reason) = (body.exempt, body.exempt_reason);
     let command = QuotaCommand::SetExempt { target, exempt, reason };

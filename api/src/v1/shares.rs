@@ -5,7 +5,9 @@ use api_ops::meta::outcome::Noun;
 use api_ops::meta::query::people::Found;
 use api_ops::meta::query::share::ShareView;
 use api_ops::meta::query::{people, share};
+use api_ops::meta::table;
 use api_ops::meta::table::people::Principal;
+use api_ops::meta::table::share::Members;
 use api_ops::meta::{Answer, Command, Refusal};
 use api_ops::{Call, OpError};
 use api_types::v1::shares::{
@@ -219,17 +221,19 @@ async fn member(
     call: &Call,
     share: ShareId,
     who: Principal,
-) -> Result<Member, OpError> {
-    let found = state
+) -> Result<Tagged<Json<Member>>, OpError> {
+    let (found, mark) = state
         .ops
         .ask(call, move |tables, viewer| {
             let all = u32::try_from(limits::SHARE_MEMBERS_MAX).unwrap_or(u32::MAX);
             let page = share::members(tables, viewer, share, 0, all)??;
             let found = page.items.into_iter().find(|member| member.principal == who);
-            Ok(found.ok_or(Refusal::NotFound(Noun::Member))?)
+            let found = found.ok_or(Refusal::NotFound(Noun::Member))?;
+            let mark = table::mark::<Members>(&found.member)?;
+            Ok((found, mark))
         })
         .await?;
-    Ok(present_member(found))
+    Ok(Tagged(mark, Json(present_member(found))))
 }
 
 /// Makes a user or group a member.
@@ -239,7 +243,7 @@ async fn add_member(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     Asked(call, new): Asked<AddMember>,
-) -> Result<CreatedAs<Json<Member>>, ApiError> {
+) -> Result<CreatedAs<Tagged<Json<Member>>>, ApiError> {
     let share = path_id(&id, Noun::Share)?;
     let principal = match new.principal_type {
         MemberType::User => Principal::User(body_id("body", "principal_id", &new.principal_id)?),
@@ -249,7 +253,7 @@ async fn add_member(
     let expires_at = new.expires_at.map(Into::into);
     let command = ShareCommand::AddMember { share, principal, role, expires_at };
     state.ops.agree::<Answer>(&call, Command::Share(command)).await?;
-    Ok(CreatedAs(Json(member(&state, &call, share, principal).await?)))
+    Ok(CreatedAs(member(&state, &call, share, principal).await?))
 }
 
 fn member_in_path(text: &str) -> Result<Principal, ApiError> {
@@ -264,7 +268,7 @@ async fn update_member(
     State(state): State<ApiState>,
     Path((id, principal_id)): Path<(String, String)>,
     Asked(call, patch): Asked<PatchMember>,
-) -> Result<Json<Member>, ApiError> {
+) -> Result<Tagged<Json<Member>>, ApiError> {
     let share = path_id(&id, Noun::Share)?;
     let principal = member_in_path(&principal_id)?;
     let command = ShareCommand::UpdateMember {
@@ -274,7 +278,7 @@ async fn update_member(
         expires_at: patch.expires_at.into_option().map(|moment| moment.map(Into::into)),
     };
     state.ops.agree::<Answer>(&call, Command::Share(command)).await?;
-    Ok(Json(member(&state, &call, share, principal).await?))
+    Ok(member(&state, &call, share, principal).await?)
 }
 
 /// Ends a membership. The owner's cannot be ended.

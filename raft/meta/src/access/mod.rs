@@ -36,7 +36,7 @@ pub use filter::{FolderFilter, Memo};
 pub use pass::{Extent, Pass};
 pub(crate) use require::{
     id_text, noun, require, require_admin, require_below, require_partner_admin, require_revision,
-    require_verdict,
+    require_row, require_verdict,
 };
 
 use filter::Lists;

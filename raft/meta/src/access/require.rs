@@ -13,6 +13,7 @@ use crate::table::acl::Target;
 use crate::table::audit::{Category, Severity};
 use crate::table::item::ItemId;
 use crate::table::people::AdminRole;
+use crate::table::{self, Table};
 
 /// What a thing with a list is called.
 pub(crate) fn noun(target: Target) -> Noun {
@@ -129,4 +130,9 @@ pub(crate) fn require_revision(step: &Step<'_>, revision: u64) -> Result<(), Ref
         Some(revisions) if !revisions.contains(&revision) => Err(Refusal::PreconditionFailed),
         _ => Ok(()),
     }
+}
+
+/// The same for a row that does not count its changes: its mark stands for the revision.
+pub(crate) fn require_row<T: Table>(step: &Step<'_>, row: &T::Row) -> Result<(), Stop> {
+    Ok(require_revision(step, table::mark::<T>(row)?)?)
 }

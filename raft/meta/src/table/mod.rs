@@ -103,6 +103,16 @@ pub fn put<T: Table>(
     tables.put(&key_bytes::<T>(key), &value)
 }
 
+/// What tells this content of a row from any other, for rows that do not count their changes: the
+/// revision in a tag, and what `If-Match` is compared with.
+pub fn mark<T: Table>(row: &T::Row) -> Result<u64, TableError> {
+    let wrong = |source| TableError::Row { table: T::NAME, source };
+    let value = postcard::to_extend(row, vec![T::KIND]).map_err(wrong)?;
+    let digest = node_base::sha256(&value).0;
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    Ok(u64::from_be_bytes(*first))
+}
+
 /// Removes the row under `key`, if there is one.
 pub fn delete<T: Table>(tables: &mut dyn Writer, key: &T::Key) -> Result<(), TableError> {
     tables.delete(&key_bytes::<T>(key))

@@ -52,7 +52,9 @@ fn load(step: &Step<'_>, group: GroupId) -> Result<(TenantId, Group), Stop> {
     access::require_admin(step)?;
     let (tenant, _) = step.who()?;
     let row = table::get::<Groups>(step.reader(), &(tenant, group))?;
-    Ok((tenant, row.ok_or(Refusal::NotFound(Noun::Group))?))
+    let row = row.ok_or(Refusal::NotFound(Noun::Group))?;
+    access::require_row::<Groups>(step, &row)?;
+    Ok((tenant, row))
 }
 
 pub(super) fn update(

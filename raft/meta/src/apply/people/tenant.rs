@@ -71,6 +71,7 @@ pub(super) fn update_partner(
     }
     let row = table::get::<Partners>(step.reader(), &(partner,))?;
     let mut row = row.ok_or(Refusal::NotFound(Noun::Partner))?;
+    access::require_row::<Partners>(step, &row)?;
     if let Some(display_name) = display_name {
         field::display_name("display_name", display_name)?;
         display_name.clone_into(&mut row.display_name);
@@ -143,6 +144,7 @@ pub(super) fn update_tenant(
             access::require_admin(step)?;
         }
     }
+    access::require_row::<Tenants>(step, &row)?;
     if let Some(display_name) = display_name {
         field::display_name("display_name", display_name)?;
         display_name.clone_into(&mut row.display_name);

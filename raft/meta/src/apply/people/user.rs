@@ -284,6 +284,7 @@ pub(super) fn set_suspended(
     suspended: bool,
 ) -> Result<Answer, Stop> {
     let (tenant, mut row) = load_for_admin(step, user)?;
+    access::require_revision(step, row.revision)?;
     require_other(step, user)?;
     row.status = if suspended { UserStatus::Suspended } else { UserStatus::Active };
     row.revision = step.index;
@@ -308,6 +309,7 @@ fn require_other(step: &Step<'_>, user: UserId) -> Result<(), Refusal> {
 /// lists say of the user may be many: they go with upkeep.
 pub(super) fn delete(step: &mut Step<'_>, user: UserId) -> Result<Answer, Stop> {
     let (tenant, mut row) = load_for_admin(step, user)?;
+    access::require_revision(step, row.revision)?;
     require_other(step, user)?;
     table::delete::<UsersByEmail>(step.tables, &(tenant, field::folded(&row.email)))?;
     table::delete::<Passwords>(step.tables, &(tenant, user))?;

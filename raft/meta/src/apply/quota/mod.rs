@@ -349,9 +349,14 @@ pub(crate) fn run(step: &mut Step<'_>, command: &QuotaCommand) -> Result<Answer,
             grace_extra_percent,
             ..
         } => {
-            let before = table::get::<Quotas>(step.reader(), &(target,))?;
-            let before = match before {
-                Some(before) => before,
+            let before = match table::get::<Quotas>(step.reader(), &(target,))? {
+                Some(before) => {
+                    access::require_row::<Quotas>(step, &before)?;
+                    before
+                }
+                None if step.if_revision.is_some() => {
+                    return Err(Refusal::PreconditionFailed.into());
+                }
                 None => Quota::hard(step.new_id(), *limit_bytes),
             };
             let quota = Quota {
@@ -386,7 +391,9 @@ pub(crate) fn run(step: &mut Step<'_>, command: &QuotaCommand) -> Result<Answer,
 
 fn known(step: &Step<'_>, target: QuotaTarget) -> Result<Quota, Stop> {
     let quota = table::get::<Quotas>(step.reader(), &(target,))?;
-    Ok(quota.ok_or(Refusal::NotFound(Noun::Quota))?)
+    let quota = quota.ok_or(Refusal::NotFound(Noun::Quota))?;
+    access::require_row::<Quotas>(step, &quota)?;
+    Ok(quota)
 }
 
 fn authorize(step: &Step<'_>, target: QuotaTarget) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 use node_base::{Duration, InvitationId, Role, ShareId, TenantId, UserId, limits};
 
 use super::{manageable, member, record};
+use crate::access;
 use crate::apply::people::field;
 use crate::apply::{Step, Stop};
 use crate::chain::Chain;
@@ -85,7 +86,9 @@ fn load(
     invitation: InvitationId,
 ) -> Result<Invitation, Stop> {
     let row = table::get::<Invitations>(step.reader(), &(tenant, share, invitation))?;
-    Ok(row.ok_or(Refusal::NotFound(Noun::Invitation))?)
+    let row = row.ok_or(Refusal::NotFound(Noun::Invitation))?;
+    access::require_row::<Invitations>(step, &row)?;
+    Ok(row)
 }
 
 fn require_pending(row: &Invitation) -> Result<(), Refusal> {

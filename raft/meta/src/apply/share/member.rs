@@ -130,7 +130,10 @@ fn load_member(
             let sentence = "is the owner: transfer the ownership";
             Err(field::rule("principal_id", sentence).into())
         }
-        Some(member) => Ok(member),
+        Some(member) => {
+            access::require_row::<Members>(step, &member)?;
+            Ok(member)
+        }
     }
 }
 

@@ -152,6 +152,9 @@ pub(super) fn resolve(
         }
         checked => checked?,
     }
+    access::require_row::<Conflicts>(step, &row)?;
+    // What was compared is the conflict; its item has a tag of its own.
+    step.if_revision = None;
     match row.resolved {
         Some(resolved) if resolved.strategy == strategy => return Ok(Answer::Conflict(id)),
         Some(_) => return Err(Refusal::AlreadyExists.into()),

@@ -2,7 +2,7 @@
 
 use node_base::{DeviceId, ShareId, TenantId, UserId};
 
-use crate::access::Viewer;
+use crate::access::{self, Viewer};
 use crate::apply::{Step, Stop};
 use crate::chain::Chain;
 use crate::outcome::{Answer, Expired, Invalid, Noun, Refusal};
@@ -48,6 +48,11 @@ pub(super) fn register(
     }
     let key = (tenant, user, device.clone());
     let known = table::get::<Devices>(step.reader(), &key)?;
+    match &known {
+        Some(known) => access::require_row::<Devices>(step, known)?,
+        None if step.if_revision.is_some() => return Err(Refusal::PreconditionFailed.into()),
+        None => {}
+    }
     if known.is_none() {
         let devices = table::all::<Devices>(step.reader(), &(tenant, user))?;
         if devices.len() >= DEVICES_MAX {
@@ -69,7 +74,8 @@ pub(super) fn register(
 /// Forgets a device with its cursors and preferences.
 pub(super) fn remove(step: &mut Step<'_>, device: &DeviceId) -> Result<Answer, Stop> {
     let (tenant, user) = step.who()?;
-    own(step, (tenant, user), device)?;
+    let known = own(step, (tenant, user), device)?;
+    access::require_row::<Devices>(step, &known)?;
     forget_device(step, &(tenant, user, device.clone()))?;
     Ok(Answer::Done)
 }
@@ -182,6 +188,8 @@ pub(super) fn prefer(
     }
     let key = (tenant, user, device.clone(), share);
     let listed = (tenant, share, user, device.clone());
+    let before = table::get::<Preferences>(step.reader(), &key)?.unwrap_or(Preference::All);
+    access::require_row::<Preferences>(step, &before)?;
     match preference {
         Preference::Selected(_) => {
             table::put::<Preferences>(step.tables, &key, preference)?;
