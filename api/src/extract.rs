@@ -232,6 +232,14 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     }
 }
 
+/// JSON that is read already as a type.
+pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let way = way_of(error.path());
+        ApiError::invalid_at(way, error.into_inner().to_string())
+    })
+}
+
 fn way_of(path: &serde_path_to_error::Path) -> Vec<Loc> {
     use serde_path_to_error::Segment;
     let parts = path.iter().filter_map(|segment| match segment {

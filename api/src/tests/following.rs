@@ -128,6 +128,133 @@ fn a_device_registers_applies_a_tree_and_says_how_far_it_is() {
     });
 }
 
+#[test]
+fn a_malformed_change_is_rejected_alone() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+        desk.post("/sync/devices", device).await.expect(201);
+        let folder = |client_ref: Value, name: Value| {
+            json!({"client_ref": client_ref, "resource_type": "folder",
+                "change_type": "created", "name": name})
+        };
+        let apply = async |changes: Value| {
+            let body = json!({
+                "device_id": "dev_laptop", "share_id": desk.share, "changes": changes,
+            });
+            desk.post("/sync/apply", body).await
+        };
+        let mut deep = json!([]);
+        for _ in 0..50 {
+            deep = json!([deep]);
+        }
+        let changes = json!([
+            folder(json!("first"), json!("a")),
+            folder(json!("number"), json!(7)),
+            {"client_ref": "kind", "resource_type": "sheet", "change_type": "created"},
+            null,
+            deep,
+            folder(json!({"deep": deep}), json!("b")),
+            {"client_ref": "id", "resource_type": "file", "change_type": "deleted",
+             "resource_id": "no id"},
+            {"client_ref": "time", "resource_type": "file", "change_type": "updated",
+             "resource_id": "fil_00000000000000000000000001", "client_modified_at": "noon"},
+            {"client_ref": "below", "resource_type": "folder", "change_type": "created",
+             "name": "c", "parent_ref": "number"},
+            folder(json!("x".repeat(300)), json!("d")),
+            folder(json!("last"), json!("e")),
+        ]);
+        let results = apply(changes).await.expect(200).json()["results"].clone();
+        let told: Vec<(&str, &str)> = results
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|r| (r["client_ref"].as_str().expect("text"), r["status"].as_str().expect("it")))
+            .collect();
+        let no = "rejected";
+        assert_eq!(
+            told,
+            [
+                ("first", "applied"),
+                ("number", no),
+                ("kind", no),
+                ("", no),
+                ("", no),
+                ("", no),
+                ("id", no),
+                ("time", no),
+                ("below", no),
+                ("", no),
+                ("last", "applied"),
+            ]
+        );
+        for rejected in [1, 2, 3, 4, 5, 6, 7, 8, 9] {
+            let code = &results[rejected]["error"]["code"];
+            assert_eq!(code, "VALIDATION", "{rejected}: {results}");
+        }
+        let detail = results[1]["error"]["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("name") && detail.contains("string"), "{detail}");
+
+        let twice = format!(
+            r#"{{"device_id": "dev_laptop", "share_id": "{}", "changes": [
+                {{"client_ref": "1", "resource_type": "folder", "change_type": "created",
+                  "name": "f", "name": "g"}}]}}"#,
+            desk.share
+        );
+        let twice = desk.send("POST", "/sync/apply", "application/json", twice.into()).await;
+        assert_eq!(twice.expect(200).json()["results"][0]["status"], "rejected");
+        apply(vec![Value::Null; 1_001].into()).await.expect(422);
+        apply(json!({})).await.expect(422);
+        apply(json!([])).await.expect(200);
+    });
+}
+
+#[test]
+fn what_a_change_says_of_its_file_is_kept_and_needs_no_content() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+        desk.post("/sync/devices", device).await.expect(201);
+        let apply = async |change: Value| {
+            let body = json!({
+                "device_id": "dev_laptop", "share_id": desk.share, "changes": [change],
+            });
+            desk.post("/sync/apply", body).await.expect(200).json()["results"][0].clone()
+        };
+        let session = desk.session("ignored", &[b"note"]).await;
+        desk.chunk(&session, "0", b"note").await.expect(200);
+        let made = apply(json!({
+            "client_ref": "1", "resource_type": "file", "change_type": "created", "name": "run.sh",
+            "upload_session_id": session, "client_modified_at": "2026-01-02T03:04:05.000Z",
+            "executable": true,
+        }))
+        .await["resource"]
+            .clone();
+        assert_eq!(made["client_modified_at"], "2026-01-02T03:04:05.000Z");
+        assert_eq!(made["executable"], true);
+        let change = |what: Value| {
+            let mut change = json!({
+                "client_ref": "1", "resource_type": "file", "change_type": "updated",
+                "resource_id": made["id"], "base_version_id": made["version_id"],
+            });
+            let what = what.as_object().expect("fields").clone();
+            change.as_object_mut().expect("fields").extend(what);
+            change
+        };
+        let told = apply(change(json!({"executable": false}))).await;
+        assert_eq!(
+            (&told["status"], &told["resource"]["executable"]),
+            (&json!("applied"), &json!(false)),
+            "{told}"
+        );
+        let told = apply(change(json!({"client_modified_at": "2026-02-02T03:04:05.000Z"}))).await;
+        let resource = &told["resource"];
+        assert_eq!(resource["client_modified_at"], "2026-02-02T03:04:05.000Z");
+        assert_eq!((&resource["version"], &resource["executable"]), (&json!(1), &json!(false)));
+        assert_eq!(apply(change(json!({}))).await["error"]["code"], "VALIDATION");
+    });
+}
+
 /// Has a device make a file of two chunks, of which it says that their hash is `told`.
 async fn applied(desk: &Desk, name: &str, told: Option<&[u8]>) -> String {
     let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});

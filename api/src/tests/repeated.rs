@@ -286,3 +286,26 @@ fn a_completion_stands_for_what_it_says_of_the_file() {
         desk.complete(&session).await.expect(200);
     });
 }
+
+#[test]
+fn a_long_answer_is_told_again_as_it_was() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+        desk.post("/sync/devices", device).await.expect(201);
+        let changes: Vec<Value> = (0..300)
+            .map(|number| {
+                json!({"client_ref": number.to_string(), "resource_type": "folder",
+                    "change_type": "created", "name": format!("{number:0>200}")})
+            })
+            .collect();
+        let body = json!({"device_id": "dev_laptop", "share_id": desk.share, "changes": changes});
+        let share = format!("/shares/{}", desk.share);
+        let told = twice(&desk, ("POST", "/sync/apply", body), async |_: &Value| {
+            change(&desk, "DELETE", &share, Value::Null).await;
+            change(&desk, "DELETE", &format!("{share}?permanent=true"), Value::Null).await;
+        })
+        .await;
+        assert!(told.to_string().len() > 128 << 10, "it is long");
+    });
+}

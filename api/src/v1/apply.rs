@@ -3,17 +3,19 @@
 use api_ops::meta::command::{SyncChange, SyncCommand, SyncEdit, SyncParent};
 use api_ops::meta::outcome::{SyncResult, SyncStatus};
 use api_ops::meta::query::feed::{self, Stream};
+use api_ops::meta::table::conflict::Stated;
 use api_ops::meta::table::item::ItemId;
 use api_ops::meta::{Answer, Command};
 use api_types::v1::ItemType;
-use api_types::v1::error::{ErrorCode, Loc};
+use api_types::v1::error::ErrorCode;
 use api_types::v1::sync::{Applied, Apply, ApplyChange, ApplyResult, ApplyStatus, ApplyType};
 use axum::Json;
 use axum::extract::State;
 use node_base::{TenantId, limits};
 
+use super::entry::{Batch, Entries};
 use super::place;
-use super::uploads::item_error;
+use super::uploads::{entry_error, item_error};
 use crate::error::ApiError;
 use crate::extract::{Asked, client_ref, device, id};
 use crate::metrics::Metrics;
@@ -31,13 +33,11 @@ use crate::state::ApiState;
 )]
 pub(super) async fn apply(
     State(state): State<ApiState>,
-    Asked(call, body): Asked<Apply, { limits::JSON_LIST_MAX }>,
+    Asked(call, body): Asked<Batch, { limits::JSON_LIST_MAX }>,
 ) -> Result<Json<Applied>, ApiError> {
     let share = id("body", "share_id", &body.share_id)?;
     let device = device("body", &body.device_id)?;
-    let changes = body.changes.into_iter().enumerate();
-    let changes = changes.map(|(index, change)| sync_change(change).map_err(|e| within(e, index)));
-    let changes: Vec<SyncChange> = changes.collect::<Result<_, _>>()?;
+    let (changes, malformed) = sorted(body.changes)?;
     let strategy = body.conflict_resolution.map(strategy_row);
     let command = SyncCommand::Apply { device, share, strategy, changes };
     let answer: Answer = state.ops.agree(&call, Command::Sync(command)).await?;
@@ -50,35 +50,53 @@ pub(super) async fn apply(
     });
     let cursor = cursor.await?;
     let tenant = call.caller.tenant;
-    let results = results.into_iter().map(|result| shown(&state.metrics, tenant, result)).collect();
-    Ok(Json(Applied { results, cursor }))
+    let mut judged = results.into_iter().map(|result| shown(&state.metrics, tenant, result));
+    let in_order = malformed.into_iter().filter_map(|one| one.or_else(|| judged.next()));
+    Ok(Json(Applied { results: in_order.collect(), cursor }))
 }
 
-/// What is wrong with one change is told with its number.
-fn within(mut error: ApiError, index: usize) -> ApiError {
-    if let api_types::v1::error::Detail::Fields(fields) = &mut error.detail {
-        for field in fields {
-            let at = 1.min(field.loc.len());
-            let way = [Loc::Field("changes".to_owned()), Loc::Index(index as u64)];
-            field.loc.splice(at..at, way);
+/// The changes that can be judged; and, for each of the batch in its order, the rejection of one
+/// that cannot.
+fn sorted(entries: Entries) -> Result<(Vec<SyncChange>, Vec<Option<ApplyResult>>), ApiError> {
+    if entries.total > limits::BATCH_ITEMS_MAX {
+        let message = format!("has more than {} entries", limits::BATCH_ITEMS_MAX);
+        return Err(ApiError::invalid("body", &["changes"], message));
+    }
+    let (mut changes, mut malformed) = (Vec::new(), Vec::new());
+    for entry in entries.kept {
+        let named = entry.client_ref();
+        match entry.change().and_then(sync_change) {
+            Ok(change) => {
+                changes.push(change);
+                malformed.push(None);
+            }
+            Err(error) => malformed.push(Some(ApplyResult {
+                client_ref: named,
+                status: ApplyStatus::Rejected,
+                resource: None,
+                conflict: None,
+                error: Some(entry_error(error)),
+            })),
         }
     }
-    error
+    Ok((changes, malformed))
 }
 
 fn sync_change(change: ApplyChange) -> Result<SyncChange, ApiError> {
     client_ref(&change.client_ref)?;
     let edit = edit(&change)?;
-    Ok(SyncChange { client_ref: change.client_ref, edit })
+    let stated = Stated {
+        client_modified_at: change.client_modified_at.map(Into::into),
+        executable: change.executable,
+    };
+    Ok(SyncChange { client_ref: change.client_ref, edit, stated })
 }
 
 fn edit(change: &ApplyChange) -> Result<SyncEdit, ApiError> {
     let base = change.base_version_id.as_deref();
     let base = base.map(|base| id("body", "base_version_id", base)).transpose()?;
-    let upload = || {
-        let session = needed("upload_session_id", change.upload_session_id.as_deref())?;
-        id("body", "upload_session_id", session)
-    };
+    let session = change.upload_session_id.as_deref();
+    let upload = || id("body", "upload_session_id", needed("upload_session_id", session)?);
     let name = || needed("name", change.name.as_deref()).map(str::to_owned);
     Ok(match (change.change_type, change.resource_type) {
         (ApplyType::Created, ItemType::Folder) => {
@@ -89,7 +107,9 @@ fn edit(change: &ApplyChange) -> Result<SyncEdit, ApiError> {
         }
         (ApplyType::Updated, ItemType::File) => {
             let file = needed("resource_id", change.resource_id.as_deref())?;
-            SyncEdit::UpdateFile { file: id("body", "resource_id", file)?, base, upload: upload()? }
+            let says = change.client_modified_at.is_some() || change.executable.is_some();
+            let upload = if session.is_none() && says { None } else { Some(upload()?) };
+            SyncEdit::UpdateFile { file: id("body", "resource_id", file)?, base, upload }
         }
         (ApplyType::Updated, ItemType::Folder) => {
             let message = "a folder has no content; it is renamed or moved";

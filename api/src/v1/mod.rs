@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod conflicts;
 mod content;
 pub mod devices;
+mod entry;
 pub mod files;
 pub mod folders;
 pub mod groups;

@@ -357,7 +357,11 @@ fn chunk_result(chunk: BatchedChunk) -> ChunkResult {
 
 /// A refusal of one entry among others.
 pub(super) fn item_error(refusal: Refusal) -> ItemError {
-    let error = ApiError::from(refusal);
+    entry_error(ApiError::from(refusal))
+}
+
+/// The same for what was refused before anybody judged it.
+pub(super) fn entry_error(error: ApiError) -> ItemError {
     ItemError { code: error.code, detail: error.body("", None).sentence() }
 }
 

@@ -70,8 +70,9 @@ pub const FILE_MAX_DEFAULT: u64 = 5 << 30;
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// An outcome is remembered under its idempotency key for this long.
 pub const OUTCOME_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// The body of an answer that is kept beside its outcome. What is longer is read anew.
-pub const ANSWER_KEPT_MAX: usize = 64 << 10;
+/// The body of an answer that is kept beside its outcome: what a full batch is told fits, however
+/// long its paths are. What is longer is read anew.
+pub const ANSWER_KEPT_MAX: usize = 12 << 20;
 /// Changes are kept at least this long, and at least this many of a share.
 pub const CHANGES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const CHANGES_KEPT_MIN: u64 = 1_000_000;
@@ -89,6 +90,8 @@ const _: () = assert!(FIXED_CHUNK_MIN <= FIXED_CHUNK_DEFAULT && FIXED_CHUNK_DEFA
 const _: () = assert!(CHUNK_MAX < BATCH_BYTES_MAX, "the largest chunk fits a batch");
 const _: () = assert!(JSON_LIST_MAX <= COMMAND_MAX, "what is declared in one call is one command");
 const _: () = assert!(COMMAND_MAX < MESSAGE_MAX && CHUNK_MAX < MESSAGE_MAX);
+const _: () = assert!(ANSWER_KEPT_MAX + (64 << 10) <= COMMAND_MAX, "keeping is one command");
+const _: () = assert!(BATCH_ITEMS_MAX * 2 * PATH_MAX < ANSWER_KEPT_MAX, "with all that is shown");
 const _: () =
     assert!(DEPTH_MAX * 2 < PATH_MAX, "the deepest path of shortest names can be written");
 const _: () = assert!(UPLOAD_BYTES_PER_CHUNK <= CDC_MIN as u64, "cutting never meets the limit");

@@ -16,6 +16,7 @@ use crate::access::Pass;
 use crate::table::acl::{AppliesTo, Effect, Target, Trustee};
 use crate::table::audit::KeptAnswer;
 use crate::table::cluster::Seat;
+use crate::table::conflict::Stated;
 use crate::table::device::Preference;
 use crate::table::identity::{Grant, SigningKey};
 use crate::table::item::{ItemId, Parent};
@@ -457,6 +458,8 @@ pub enum SyncCommand {
 pub struct SyncChange {
     pub client_ref: String,
     pub edit: SyncEdit,
+    /// Of the file: over what its session says, and what the last writer is judged by.
+    pub stated: Stated,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -474,7 +477,8 @@ pub enum SyncEdit {
     UpdateFile {
         file: FileId,
         base: Option<VersionId>,
-        upload: UploadId,
+        /// Without one, only what is stated changes.
+        upload: Option<UploadId>,
     },
     Rename {
         item: ItemId,

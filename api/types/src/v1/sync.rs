@@ -252,11 +252,15 @@ pub struct ApplyChange {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_version_id: Option<String>,
-    /// The session with the content; it is completed here.
+    /// The session with the content; it is completed here. A change `updated` without one changes
+    /// only what follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_session_id: Option<String>,
+    /// When the client's own file changed: kept of what is created or updated, and compared where
+    /// the last writer wins. Absent: what the session says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_modified_at: Option<Time>,
+    /// Kept of what is created or updated. Absent: what the session says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executable: Option<bool>,
 }

@@ -34,8 +34,17 @@ pub struct Conflict {
     pub name: Option<Name>,
     /// The client's content, while it stands nowhere else. It counts against quotas.
     pub content: Option<Version>,
+    /// What the client said of the file beside its content.
+    pub stated: Stated,
     pub created_at: Timestamp,
     pub resolved: Option<Resolved>,
+}
+
+/// What a client says of its own file; what it leaves out stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    pub client_modified_at: Option<Timestamp>,
+    pub executable: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

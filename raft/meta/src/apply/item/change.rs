@@ -6,14 +6,13 @@ use super::place::{
     bottom, change, list, live, name as named, policy, record, require_free, require_room, save,
     touch, unlist,
 };
-use super::trash;
+use super::{trash, version};
 use crate::apply::{Step, Stop, feed};
 use crate::chain::Chain;
 use crate::outcome::{Invalid, ItemView, Refusal};
-use crate::table;
 use crate::table::change::ChangeKind;
-use crate::table::item::{Body, Item, ItemId, Versions};
-use crate::tables::TableError;
+use crate::table::conflict::Stated;
+use crate::table::item::{Body, Item, ItemId};
 
 /// What is to be another than it was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +22,12 @@ pub(crate) struct Update<'a> {
     pub(crate) executable: Option<bool>,
     /// Out of the trash, first.
     pub(crate) restore: bool,
+}
+
+impl From<Stated> for Update<'_> {
+    fn from(Stated { client_modified_at, executable }: Stated) -> Self {
+        Self { client_modified_at: client_modified_at.map(Some), executable, ..Self::default() }
+    }
 }
 
 pub(crate) fn update(
@@ -106,10 +111,5 @@ fn set_file(
     };
     file.client_modified_at = update.client_modified_at.unwrap_or(file.client_modified_at);
     file.executable = update.executable.unwrap_or(file.executable);
-    let key = (tenant, id, file.version);
-    let version = table::get::<Versions>(step.reader(), &key)?;
-    let mut version = version.ok_or(TableError::Invariant("a current version is not there"))?;
-    version.client_modified_at = file.client_modified_at;
-    version.executable = file.executable;
-    Ok(table::put::<Versions>(step.tables, &key, &version)?)
+    Ok(version::restate(step, (tenant, id), file)?)
 }

@@ -20,7 +20,7 @@ use crate::command::{FileDestination, NewContent, NewFile};
 use crate::outcome::{Answer, Invalid, ItemView, Refusal};
 use crate::query;
 use crate::table::change::ChangeKind;
-use crate::table::conflict::{Conflict, ConflictKind, Conflicts, ShareConflicts};
+use crate::table::conflict::{Conflict, ConflictKind, Conflicts, ShareConflicts, Stated};
 use crate::table::item::{
     Body, Checksum, ChunkRef, Content, File, Item, ItemId, Version, Versions,
 };
@@ -247,6 +247,7 @@ fn keep(step: &mut Step<'_>, chain: &Chain, prepared: &Prepared) -> Result<(), S
         return Ok(());
     }
     (file.client_modified_at, file.executable) = (at, prepared.executable);
+    version::restate(step, (tenant, id), file)?;
     save(step, tenant, ItemId::File(id), &mut item)?;
     let draft = change(ItemId::File(id), &item, ChangeKind::Updated);
     feed::append(step, tenant, item.share, draft)
@@ -285,6 +286,7 @@ pub(crate) fn conflict(
         server_version,
         name: None,
         content,
+        stated: Stated::default(),
         created_at: step.now,
         resolved: None,
     };

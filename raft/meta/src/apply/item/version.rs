@@ -13,7 +13,7 @@ use crate::outcome::{Invalid, ItemView, Noun, Refusal};
 use crate::table;
 use crate::table::change::ChangeKind;
 use crate::table::item::{
-    Checksum, Item, ItemId, Items, Unverified, Version, Versions, VersionsByAge,
+    Checksum, File, Item, ItemId, Items, Unverified, Version, Versions, VersionsByAge,
 };
 use crate::table::people::Tenants;
 use crate::table::share::Shares;
@@ -82,6 +82,20 @@ pub(super) fn put(
         }
         Checksum::Verified(_) | Checksum::Mismatch(_) => Ok(()),
     }
+}
+
+/// What a client says of its file anew, the version that is current says too.
+pub(super) fn restate(
+    step: &mut Step<'_>,
+    (tenant, id): (TenantId, FileId),
+    file: &File,
+) -> Result<(), TableError> {
+    let key = (tenant, id, file.version);
+    let version = table::get::<Versions>(step.reader(), &key)?;
+    let mut version = version.ok_or(TableError::Invariant("a current version is not there"))?;
+    version.client_modified_at = file.client_modified_at;
+    version.executable = file.executable;
+    table::put::<Versions>(step.tables, &key, &version)
 }
 
 /// Notes that a version is not current from now on.

@@ -17,7 +17,7 @@ use crate::command::{Place, SyncChange, SyncEdit, SyncParent};
 use crate::outcome::{Answer, Invalid, ItemView, Refusal, SyncResult, SyncStatus};
 use crate::table;
 use crate::table::change::ShareFeeds;
-use crate::table::conflict::ConflictKind;
+use crate::table::conflict::{ConflictKind, Stated};
 use crate::table::item::{ItemId, Parent};
 use crate::table::share::ConflictStrategy;
 use crate::table::upload::UploadState;
@@ -29,6 +29,8 @@ pub(super) struct Batch {
     pub(super) strategy: ConflictStrategy,
     /// The folders that changes so far made, by the reference the client gave.
     made: BTreeMap<String, FolderId>,
+    /// What the change at hand says of its file.
+    pub(super) stated: Stated,
 }
 
 pub(super) fn run(
@@ -46,9 +48,10 @@ pub(super) fn run(
     device::note_seen(step, device)?;
     let root = device::visible(step, share)?;
     let strategy = strategy.unwrap_or(root.share.settings.conflict_resolution);
-    let mut batch = Batch { share, strategy, made: BTreeMap::new() };
+    let mut batch = Batch { share, strategy, made: BTreeMap::new(), stated: Stated::default() };
     let mut results = Vec::with_capacity(changes.len());
     for change in changes {
+        batch.stated = change.stated;
         let status = match step.attempt(|step| one(step, &batch, &change.edit))? {
             Ok(status) => status,
             Err(refusal) => SyncStatus::Rejected(refusal),
@@ -82,9 +85,10 @@ fn one(step: &mut Step<'_>, batch: &Batch, edit: &SyncEdit) -> Result<SyncStatus
         SyncEdit::CreateFile { parent, name, upload } => {
             create_file(step, batch, place(batch, parent)?, name, *upload)
         }
-        SyncEdit::UpdateFile { file, base, upload } => {
-            update_file(step, batch, *file, *base, *upload)
-        }
+        SyncEdit::UpdateFile { file, base, upload } => match upload {
+            Some(upload) => update_file(step, batch, *file, *base, *upload),
+            None => restate_file(step, batch, *file, *base),
+        },
         SyncEdit::Rename { item, name } => rename(step, batch, *item, name),
         SyncEdit::Move { item, parent, name } => {
             relocate(step, batch, *item, place(batch, parent)?, name.as_deref())
@@ -155,7 +159,7 @@ fn create_file(
     let (tenant, _) = step.who()?;
     let folder = target(step, place)?;
     let name = named(text, &folder)?;
-    let prepared = upload::take(step, id, upload::Told::default(), place.share)?;
+    let prepared = take(step, batch, id)?;
     let status = match holder(step.reader(), tenant, &folder, &name)? {
         None => {
             let file = commit::create(step, &folder, name, prepared)?;
@@ -196,7 +200,7 @@ fn update_file(
     let item = ItemId::File(file);
     within(step, batch, item)?;
     let chain = permitted(step, item, Permission::Write)?;
-    let prepared = upload::take(step, id, upload::Told::default(), batch.share)?;
+    let prepared = take(step, batch, id)?;
     let is_deleted = chain.is_trashed();
     let fits = base.is_none_or(|base| commit::is_current(&chain, base))
         || commit::holds_already(step, &chain, &prepared)?;
@@ -210,6 +214,40 @@ fn update_file(
     };
     finish(step, id, &status)?;
     Ok(status)
+}
+
+/// The content of a session, with what the change says of the file over what the session says.
+fn take(step: &mut Step<'_>, batch: &Batch, id: UploadId) -> Result<commit::Prepared, Stop> {
+    let prepared = upload::take(step, id, upload::Told::default(), batch.share)?;
+    let stated = batch.stated;
+    Ok(commit::Prepared {
+        client_modified_at: stated.client_modified_at.or(prepared.client_modified_at),
+        executable: stated.executable.unwrap_or(prepared.executable),
+        ..prepared
+    })
+}
+
+/// A change of a file's own time or mode, which stay with the content that they were said of.
+fn restate_file(
+    step: &mut Step<'_>,
+    batch: &Batch,
+    file: FileId,
+    base: Option<VersionId>,
+) -> Result<SyncStatus, Stop> {
+    let item = ItemId::File(file);
+    within(step, batch, item)?;
+    let chain = permitted(step, item, Permission::Write)?;
+    let is_deleted = chain.is_trashed();
+    let (known, stated) = (commit::file_of(&chain)?, batch.stated);
+    let is_so = stated.client_modified_at.is_none_or(|at| known.client_modified_at == Some(at))
+        && stated.executable.is_none_or(|executable| known.executable == executable);
+    if !is_deleted && (is_so || base.is_none_or(|base| commit::is_current(&chain, base))) {
+        let status = change::update(step, item, Update::from(stated))?;
+        return Ok(SyncStatus::Applied(status));
+    }
+    let kind = if is_deleted { ConflictKind::EditDelete } else { ConflictKind::Content };
+    let clash = Clash { base, ..Clash::of(kind, item) };
+    conflict::meet(step, batch, clash, Wish::Statement)
 }
 
 /// Notes in the session what became of it.

@@ -70,6 +70,8 @@ pub(super) enum Wish {
         name: Name,
     },
     Deletion,
+    /// Another time or mode for the file.
+    Statement,
 }
 
 /// Records a conflict and does what the strategy says.
@@ -89,10 +91,10 @@ pub(super) fn meet(
         Wish::File { place, name, prepared } => (Some(name), Some(prepared), Some(place)),
         Wish::Content { prepared } => (None, Some(prepared), None),
         Wish::Place { place, name } => (Some(name), None, Some(place)),
-        Wish::Deletion => (None, None, None),
+        Wish::Deletion | Wish::Statement => (None, None, None),
     };
     let (id, row) = commit::conflict(step, &chain, clash.kind, clash.base, prepared)?;
-    let mut row = Conflict { name, ..row };
+    let mut row = Conflict { name, stated: batch.stated, ..row };
     let mut view = None;
     if batch.strategy == ConflictStrategy::Manual {
         table::put::<Conflicts>(step.tables, &(tenant, id), &row)?;
@@ -201,6 +203,14 @@ fn decide(
             let place = place.unwrap_or(Place { share: chain.share_id, parent });
             return rename_beside(step, row, place, &name).map(Some);
         }
+        // Of a file that is there, nothing of the client's could be kept beside it.
+        (ConflictKind::Content | ConflictKind::EditDelete, _)
+            if strategy == ConflictStrategy::ClientWins
+                || strategy == ConflictStrategy::KeepBoth && chain.is_trashed() =>
+        {
+            out_of_trash(step, row.item, &chain)?;
+            return change::update(step, row.item, Update::from(row.stated)).map(Some);
+        }
         _ => {}
     }
     item::view(step, row.item).map(Some)
@@ -246,18 +256,21 @@ fn decide_content(
         insert_below(step, chain, version)?;
         return item::view(step, row.item).map(Some);
     }
-    let mut chain = chain.clone();
-    if chain.item().is_some_and(|item| matches!(item.state, ItemState::Trashed(_))) {
-        trash::restore(step, row.item)?;
-        chain = permitted(step, row.item, Permission::Write)?;
-    }
-    if chain.is_trashed() {
-        return Err(Refusal::Trashed.into());
-    }
+    let chain = out_of_trash(step, row.item, chain)?;
     let (id, item) = file_item(&chain)?;
     let version = Version { created_by: user, created_at: step.now, ..version };
     supersede(step, tenant, id, item, version, ChangeKind::Updated)?;
     item::view(step, row.item).map(Some)
+}
+
+/// The item where it can be written to: taken out of the trash, when it was itself put there.
+fn out_of_trash(step: &mut Step<'_>, item: ItemId, chain: &Chain) -> Result<Chain, Stop> {
+    let mut chain = chain.clone();
+    if chain.item().is_some_and(|item| matches!(item.state, ItemState::Trashed(_))) {
+        trash::restore(step, item)?;
+        chain = permitted(step, item, Permission::Write)?;
+    }
+    if chain.is_trashed() { Err(Refusal::Trashed.into()) } else { Ok(chain) }
 }
 
 /// The client's content becomes a file beside the server's.
@@ -312,7 +325,8 @@ fn take_content(step: &mut Step<'_>, row: &mut Conflict, chain: &Chain) -> Resul
 /// Who wrote later by the clients' own clocks; equal or missing times are the client's.
 fn last_writer(step: &Step<'_>, row: &Conflict, chain: &Chain) -> ConflictStrategy {
     let capped = |at: Timestamp| if at > step.now.after(AHEAD_MAX) { step.now } else { at };
-    let client = row.content.as_ref().and_then(|version| version.client_modified_at).map(capped);
+    let of_content = || row.content.as_ref().and_then(|version| version.client_modified_at);
+    let client = row.stated.client_modified_at.or_else(of_content).map(capped);
     let server = match chain.item().map(|item| item.state) {
         Some(ItemState::Trashed(trashed)) => Some(trashed.at),
         _ => file_of(chain).ok().and_then(|file| file.client_modified_at).map(capped),

@@ -9,8 +9,8 @@ use crate::command::{
 use crate::outcome::{Answer, Noun, Refusal, SyncStatus};
 use crate::query::feed::tests::{Follower, Tree};
 use crate::table;
-use crate::table::conflict::Conflicts;
-use crate::table::item::{Body, ItemId, Items};
+use crate::table::conflict::{Conflicts, Stated};
+use crate::table::item::{Body, File, ItemId, Items, Versions};
 use crate::table::share::ConflictStrategy;
 
 const MANUAL: ConflictStrategy = ConflictStrategy::Manual;
@@ -48,22 +48,41 @@ impl Late {
     }
 
     fn current(&self) -> VersionId {
+        self.shown().version_id
+    }
+
+    fn shown(&self) -> File {
         let key = (self.tree.fixture.tenant, ItemId::File(self.file));
         let row = table::get::<Items>(&self.tree.fixture.tables, &key).expect("memory");
         match row.expect("it is there").body {
-            Body::File(file) => file.version_id,
+            Body::File(file) => file,
             Body::Folder => panic!("a file"),
         }
     }
 
+    /// What is said of the file now, by itself and by its current version.
+    fn said(&self) -> (Option<Timestamp>, bool) {
+        let file = self.shown();
+        let key = (self.tree.fixture.tenant, self.file, file.version);
+        let version = table::get::<Versions>(&self.tree.fixture.tables, &key).expect("memory");
+        let version = version.expect("it is there");
+        let said = (file.client_modified_at, file.executable);
+        assert_eq!(said, (version.client_modified_at, version.executable));
+        said
+    }
+
     /// A session of Bob's that is full: its one chunk lies in the share.
     fn filled(&mut self, client_modified_at: Option<Timestamp>) -> UploadId {
+        self.filled_with(client_modified_at, 3)
+    }
+
+    fn filled_with(&mut self, client_modified_at: Option<Timestamp>, chunk: u8) -> UploadId {
         let place = self.tree.place(None);
         let create = UploadCommand::Create {
             destination: FileDestination::New { place, name: "session".to_owned() },
-            size: 4,
+            size: u64::from(chunk) + 1,
             chunk_size: None,
-            chunks: vec![Declared { hash: Sha256([3; 32]), size: 4 }],
+            chunks: vec![Declared { hash: Sha256([chunk; 32]), size: u32::from(chunk) + 1 }],
             mime_type: None,
             checksum: None,
             client_modified_at,
@@ -77,8 +96,31 @@ impl Late {
     }
 
     fn apply(&mut self, strategy: ConflictStrategy, edits: Vec<SyncEdit>) -> Vec<SyncStatus> {
+        self.apply_stated(strategy, edits, Stated::default())
+    }
+
+    /// One change that says this of its file.
+    fn state(
+        &mut self,
+        strategy: ConflictStrategy,
+        edit: SyncEdit,
+        at: Option<i64>,
+        executable: Option<bool>,
+    ) -> SyncStatus {
+        let client_modified_at = at.map(Timestamp::from_millis);
+        let stated = Stated { client_modified_at, executable };
+        self.apply_stated(strategy, vec![edit], stated).remove(0)
+    }
+
+    fn apply_stated(
+        &mut self,
+        strategy: ConflictStrategy,
+        edits: Vec<SyncEdit>,
+        stated: Stated,
+    ) -> Vec<SyncStatus> {
         let changes = edits.into_iter().enumerate();
-        let changes = changes.map(|(n, edit)| SyncChange { client_ref: n.to_string(), edit });
+        let changes =
+            changes.map(|(n, edit)| SyncChange { client_ref: n.to_string(), edit, stated });
         let command = SyncCommand::Apply {
             device: device(),
             share: self.tree.fixture.share,
@@ -98,7 +140,8 @@ impl Late {
 
     fn edit_late(&mut self, strategy: ConflictStrategy, at: Option<Timestamp>) -> SyncStatus {
         let upload = self.filled(at);
-        let edit = SyncEdit::UpdateFile { file: self.file, base: Some(self.base), upload };
+        let edit =
+            SyncEdit::UpdateFile { file: self.file, base: Some(self.base), upload: Some(upload) };
         self.apply(strategy, vec![edit]).remove(0)
     }
 
@@ -203,6 +246,72 @@ fn what_was_deleted_meanwhile_comes_back_with_the_edit() {
     let status = late.edit_late(ConflictStrategy::KeepBoth, None);
     assert!(matches!(status, SyncStatus::Conflict { .. }), "{status:?}");
     assert_eq!(late.names()[0], ("a.txt".to_owned(), Some(4)));
+}
+
+fn millis(at: i64, executable: bool) -> (Option<Timestamp>, bool) {
+    (Some(Timestamp::from_millis(at)), executable)
+}
+
+#[test]
+fn a_change_of_time_or_mode_alone_makes_no_version() {
+    let mut late = Late::new();
+    let (file, current) = (late.file, late.current());
+    let touch = SyncEdit::UpdateFile { file, base: Some(current), upload: None };
+    let status = late.state(MANUAL, touch.clone(), Some(1_000), Some(true));
+    assert!(matches!(status, SyncStatus::Applied(_)), "{status:?}");
+    assert_eq!(late.said(), millis(1_000, true));
+    late.state(MANUAL, touch, None, Some(false));
+    assert_eq!((late.said(), late.current()), (millis(1_000, false), current));
+
+    let stale = SyncEdit::UpdateFile { file, base: Some(late.base), upload: None };
+    let status = late.state(MANUAL, stale.clone(), Some(1_000), None);
+    assert!(matches!(status, SyncStatus::Applied(_)), "it is so already: {status:?}");
+    for (strategy, at, then) in [
+        (ConflictStrategy::ServerWins, 3_000, 1_000),
+        (ConflictStrategy::KeepBoth, 3_000, 1_000),
+        (ConflictStrategy::LastWriterWins, 500, 1_000),
+        (ConflictStrategy::LastWriterWins, 2_000, 2_000),
+        (ConflictStrategy::ClientWins, 500, 500),
+    ] {
+        let status = late.state(strategy, stale.clone(), Some(at), None);
+        assert!(matches!(status, SyncStatus::Conflict { .. }), "{status:?}");
+        assert_eq!((late.said(), late.current()), (millis(then, false), current), "{strategy:?}");
+    }
+    let status = late.state(MANUAL, stale, Some(9_000), Some(true));
+    let SyncStatus::Conflict { conflict, .. } = status else { panic!("{status:?}") };
+    assert_eq!(late.said(), millis(500, false));
+    let strategy = ConflictStrategy::ClientWins;
+    let resolve = Command::Sync(SyncCommand::ResolveConflict { conflict, strategy });
+    let bob = late.tree.fixture.bob;
+    late.tree.fixture.run(bob, resolve).expect("resolved");
+    assert_eq!(late.said(), millis(9_000, true));
+}
+
+#[test]
+fn what_a_change_says_goes_over_what_its_session_says_and_judges_who_was_last() {
+    let mut late = Late::new();
+    let (file, base) = (late.file, Some(late.current()));
+    let earlier = Some(Timestamp::from_millis(1));
+    let upload = Some(late.filled(earlier));
+    late.state(MANUAL, SyncEdit::UpdateFile { file, base, upload }, Some(2_000), Some(true));
+    assert_eq!(late.said(), millis(2_000, true));
+
+    let (current, base) = (late.current(), Some(late.base));
+    let last = ConflictStrategy::LastWriterWins;
+    late.state(last, SyncEdit::Delete { item: ItemId::File(file), base }, Some(1_000), None);
+    assert_eq!(late.names()[0].0, "a.txt", "the server's change is the later one");
+    late.tree.file(None, "other.bin", 9);
+    let content = |upload| SyncEdit::UpdateFile { file, base, upload: Some(upload) };
+    let later = Some(Timestamp::from_millis(9_000));
+    let upload = late.filled_with(later, 9);
+    late.state(last, content(upload), Some(1_000), None);
+    assert_eq!((late.said(), late.current()), (millis(2_000, true), current));
+    let upload = late.filled_with(earlier, 9);
+    late.state(last, content(upload), Some(3_000), Some(false));
+    assert_eq!(late.said(), millis(3_000, false));
+    assert_ne!(late.current(), current);
+    late.state(last, SyncEdit::Delete { item: ItemId::File(file), base }, Some(4_000), None);
+    assert_eq!(late.names()[0].0, "chunks.bin", "the deletion is the later one");
 }
 
 #[test]
