@@ -4,7 +4,7 @@ use http::header;
 use serde_json::{Value, json};
 
 use super::files::{Desk, declared, text};
-use crate::fixture::run;
+use crate::fixture::{Reply, run};
 
 fn names(changes: &Value) -> Vec<String> {
     let changes = changes["changes"].as_array().expect("a list").iter();
@@ -134,37 +134,7 @@ fn a_malformed_change_is_rejected_alone() {
         let desk = Desk::new(fixture).await;
         let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
         desk.post("/sync/devices", device).await.expect(201);
-        let folder = |client_ref: Value, name: Value| {
-            json!({"client_ref": client_ref, "resource_type": "folder",
-                "change_type": "created", "name": name})
-        };
-        let apply = async |changes: Value| {
-            let body = json!({
-                "device_id": "dev_laptop", "share_id": desk.share, "changes": changes,
-            });
-            desk.post("/sync/apply", body).await
-        };
-        let mut deep = json!([]);
-        for _ in 0..50 {
-            deep = json!([deep]);
-        }
-        let changes = json!([
-            folder(json!("first"), json!("a")),
-            folder(json!("number"), json!(7)),
-            {"client_ref": "kind", "resource_type": "sheet", "change_type": "created"},
-            null,
-            deep,
-            folder(json!({"deep": deep}), json!("b")),
-            {"client_ref": "id", "resource_type": "file", "change_type": "deleted",
-             "resource_id": "no id"},
-            {"client_ref": "time", "resource_type": "file", "change_type": "updated",
-             "resource_id": "fil_00000000000000000000000001", "client_modified_at": "noon"},
-            {"client_ref": "below", "resource_type": "folder", "change_type": "created",
-             "name": "c", "parent_ref": "number"},
-            folder(json!("x".repeat(300)), json!("d")),
-            folder(json!("last"), json!("e")),
-        ]);
-        let results = apply(changes).await.expect(200).json()["results"].clone();
+        let results = apply(&desk, malformed()).await.expect(200).json()["results"].clone();
         let told: Vec<(&str, &str)> = results
             .as_array()
             .expect("a list")
@@ -188,13 +158,51 @@ fn a_malformed_change_is_rejected_alone() {
                 ("last", "applied"),
             ]
         );
-        for rejected in [1, 2, 3, 4, 5, 6, 7, 8, 9] {
+        for rejected in 1..=9 {
             let code = &results[rejected]["error"]["code"];
             assert_eq!(code, "VALIDATION", "{rejected}: {results}");
         }
         let detail = results[1]["error"]["detail"].as_str().expect("a sentence");
         assert!(detail.contains("name") && detail.contains("string"), "{detail}");
+    });
+}
 
+/// Changes of which the first and the last alone can be made.
+fn malformed() -> Value {
+    let folder = |client_ref: Value, name: Value| {
+        json!({"client_ref": client_ref, "resource_type": "folder",
+            "change_type": "created", "name": name})
+    };
+    let deep = (0..50).fold(json!([]), |deep, _| json!([deep]));
+    json!([
+        folder(json!("first"), json!("a")),
+        folder(json!("number"), json!(7)),
+        {"client_ref": "kind", "resource_type": "sheet", "change_type": "created"},
+        null,
+        deep,
+        folder(json!({"deep": deep}), json!("b")),
+        {"client_ref": "id", "resource_type": "file", "change_type": "deleted",
+         "resource_id": "no id"},
+        {"client_ref": "time", "resource_type": "file", "change_type": "updated",
+         "resource_id": "fil_00000000000000000000000001", "client_modified_at": "noon"},
+        {"client_ref": "below", "resource_type": "folder", "change_type": "created",
+         "name": "c", "parent_ref": "number"},
+        folder(json!("x".repeat(300)), json!("d")),
+        folder(json!("last"), json!("e")),
+    ])
+}
+
+async fn apply(desk: &Desk, changes: Value) -> Reply {
+    let body = json!({"device_id": "dev_laptop", "share_id": desk.share, "changes": changes});
+    desk.post("/sync/apply", body).await
+}
+
+#[test]
+fn a_batch_is_a_list_of_changes_and_bounded() {
+    run(|fixture| async move {
+        let desk = Desk::new(fixture).await;
+        let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
+        desk.post("/sync/devices", device).await.expect(201);
         let twice = format!(
             r#"{{"device_id": "dev_laptop", "share_id": "{}", "changes": [
                 {{"client_ref": "1", "resource_type": "folder", "change_type": "created",
@@ -203,9 +211,9 @@ fn a_malformed_change_is_rejected_alone() {
         );
         let twice = desk.send("POST", "/sync/apply", "application/json", twice.into()).await;
         assert_eq!(twice.expect(200).json()["results"][0]["status"], "rejected");
-        apply(vec![Value::Null; 1_001].into()).await.expect(422);
-        apply(json!({})).await.expect(422);
-        apply(json!([])).await.expect(200);
+        apply(&desk, vec![Value::Null; 1_001].into()).await.expect(422);
+        apply(&desk, json!({})).await.expect(422);
+        apply(&desk, json!([])).await.expect(200);
     });
 }
 
@@ -216,10 +224,7 @@ fn what_a_change_says_of_its_file_is_kept_and_needs_no_content() {
         let device = json!({"device_id": "dev_laptop", "device_name": "Laptop"});
         desk.post("/sync/devices", device).await.expect(201);
         let apply = async |change: Value| {
-            let body = json!({
-                "device_id": "dev_laptop", "share_id": desk.share, "changes": [change],
-            });
-            desk.post("/sync/apply", body).await.expect(200).json()["results"][0].clone()
+            apply(&desk, json!([change])).await.expect(200).json()["results"][0].clone()
         };
         let session = desk.session("ignored", &[b"note"]).await;
         desk.chunk(&session, "0", b"note").await.expect(200);

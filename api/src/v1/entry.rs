@@ -213,7 +213,8 @@ mod tests {
         let shape = serde_json::to_value(change).expect("plain data");
         let mut names: Vec<&String> = shape.as_object().expect("an object").keys().collect();
         let mut fields = FIELDS.to_vec();
-        (names.sort(), fields.sort_unstable());
+        names.sort();
+        fields.sort_unstable();
         assert_eq!(names, fields);
     }
 }
