@@ -123,6 +123,49 @@ fn a_tree_goes_up_and_down_and_stays_in_step() {
 }
 
 #[test]
+fn a_folder_that_is_moved_again_goes_on_where_it_was() {
+    let (_home, server) = server();
+    let ann = Client::new(&server, "ann@example.com");
+    ann.run(&["share", "create", "Team"]);
+    let photos = ann.path("photos");
+    fs::create_dir_all(photos.join("2025/summer/sea")).expect("writable");
+    for number in 0..20 {
+        fs::write(photos.join(format!("2025/summer/{number}")), format!("photo {number}"))
+            .expect("writable");
+    }
+    fs::write(photos.join("2025/summer/sea/blue"), b"blue").expect("writable");
+    let up = ann.json(&["put", "-r", "photos", "Team:/"]);
+    assert_eq!(up["chunks_sent"].as_u64(), Some(21), "{up}");
+
+    // What is there is not sent again, and the folder that has the name already is the goal.
+    fs::write(photos.join("2025/summer/7"), b"another").expect("writable");
+    for target in ["Team:/", "Team:/photos"] {
+        let up = ann.json(&["put", "-r", "photos", target]);
+        let sent = if target == "Team:/" { 1 } else { 0 };
+        assert_eq!(up["chunks_sent"].as_u64(), Some(sent), "{up}");
+    }
+    assert_eq!(ann.try_run(&["stat", "Team:/photos/photos"]).code, Some(4));
+    ann.run(&["put", "-r", "photos", "Team:/photos/"]);
+    ann.run(&["stat", "Team:/photos/photos/2025/summer/sea/blue"]);
+    ann.run(&["rm", "-r", "Team:/photos/photos"]);
+
+    fs::create_dir(ann.path("down")).expect("writable");
+    for target in ["down", "down/photos"] {
+        ann.run(&["get", "-r", "Team:/photos", target]);
+        assert_eq!(tree(&photos), tree(&ann.path("down/photos")));
+    }
+
+    // One name that the share refuses does not stop the others, and what was moved is told.
+    fs::write(photos.join("2025/CON"), b"a device elsewhere").expect("writable");
+    fs::write(photos.join("2025/zebra"), b"a last one").expect("writable");
+    let ran = ann.try_run(&["put", "-r", "photos", "Team:/", "--json"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.errors);
+    assert!(ran.errors.contains("CON"), "{}", ran.errors);
+    assert_eq!(ran.json()["files"].as_u64(), Some(22), "{}", ran.output);
+    ann.run(&["stat", "Team:/photos/2025/zebra"]);
+}
+
+#[test]
 fn what_was_deleted_comes_back() {
     let (_home, server) = server();
     let ann = Client::new(&server, "ann@example.com");

@@ -78,9 +78,22 @@ impl Client {
     /// is a new one.
     pub(crate) async fn renew(&self, refused: Option<&str>) -> bool {
         let _one_at_a_time = self.0.renewing.lock().await;
-        let now = self.credentials();
+        let mut now = self.credentials();
         if now.access_token.as_deref() != refused {
             return true;
+        }
+        let _no_other_process = match &now.keeper {
+            Some(keeper) => Some(keeper.hold().await),
+            None => None,
+        };
+        if let Some(kept) = now.keeper.as_ref().and_then(|keeper| keeper.load()) {
+            let is_new = Some(kept.access_token.as_str()) != refused;
+            now.refresh_token = kept.refresh_token;
+            if is_new {
+                now.access_token = Some(kept.access_token);
+                self.set_credentials(now);
+                return true;
+            }
         }
         let Some(refresh_token) = now.refresh_token.clone() else { return false };
         let request = TokenRequest {
@@ -101,21 +114,42 @@ impl Client {
                     self.take(now, tokens);
                     return true;
                 }
-                Ok(Err(error)) => debug!(%error, "the token was not renewed"),
-                Err(error) => debug!(%error, "the token was not renewed"),
+                Ok(Err(error)) => {
+                    debug!(%error, "the token was not renewed");
+                    return false;
+                }
+                Err(error) => {
+                    debug!(%error, "the token was not renewed");
+                    if may_have_been_heard(&error) {
+                        return false;
+                    }
+                }
             }
         }
         false
     }
 
     fn take(&self, old: Credentials, tokens: Tokens) {
-        if let Some(told) = &old.renewed {
-            told(&tokens);
+        if let Some(keeper) = &old.keeper {
+            keeper.keep(&tokens);
         }
         self.set_credentials(Credentials {
             access_token: Some(tokens.access_token),
             refresh_token: tokens.refresh_token.or(old.refresh_token),
             ..old
         });
+    }
+}
+
+/// Whether the refresh token may have been used up, so that it must not be sent a second time.
+fn may_have_been_heard(error: &CallError) -> bool {
+    match error {
+        CallError::Unreachable { source, .. } => !source.is_connect(),
+        CallError::Refused(refusal) => matches!(refusal.status, 502 | 504),
+        CallError::Interrupted(_)
+        | CallError::Elsewhere { .. }
+        | CallError::Unreadable { .. }
+        | CallError::Truncated { .. }
+        | CallError::Unwritable { .. } => true,
     }
 }

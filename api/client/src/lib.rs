@@ -48,8 +48,23 @@ pub trait Machine: Send + Sync {
     fn random(&self) -> u128;
 }
 
-/// Who is told of renewed tokens, so that they outlive this process.
-pub type Renewed = Arc<dyn Fn(&Tokens) + Send + Sync>;
+/// The tokens that a keeper has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub access_token: String,
+    pub refresh_token: Option<String>,
+}
+
+/// Where tokens outlive this process, and where other processes of the same user find them.
+pub trait Keeper: Send + Sync {
+    /// Waits until no other process renews the tokens; none does while the answer is held. A
+    /// refresh token is good for one use, and a second one may end the whole sign-in.
+    fn hold(&self) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>>;
+    /// What is kept now.
+    fn load(&self) -> Option<Kept>;
+    /// Keeps new tokens.
+    fn keep(&self, tokens: &Tokens);
+}
 
 /// A token, and what renews it.
 #[derive(Clone, Default)]
@@ -58,8 +73,8 @@ pub struct Credentials {
     pub refresh_token: Option<String>,
     /// Who the refresh token was given to.
     pub client_id: Option<String>,
-    /// Told of every renewal.
-    pub renewed: Option<Renewed>,
+    /// Told of every renewal, and asked before one.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// What a client is made of.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use api_types::v1::Item;
+use api_types::v1::conflicts::{Conflict, ResolveQuery, Strategy};
 use api_types::v1::sync::{
     AcknowledgeCursor, Applied, Apply, Changes, ChangesQuery, Device, RegisterDevice, SnapshotEnd,
     SnapshotLine, SnapshotQuery,
@@ -49,6 +50,17 @@ impl Client {
     /// As [`Client::ask`]; what one change met is in its own result.
     pub async fn apply(&self, changes: &Apply) -> Result<Applied, CallError> {
         self.ask(Call::post(&["sync", "apply"]).json(changes)?).await
+    }
+
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn resolve_conflict(
+        &self,
+        id: &str,
+        resolution: Strategy,
+    ) -> Result<Conflict, CallError> {
+        let query = ResolveQuery { resolution };
+        self.ask(Call::post(&["sync", "conflicts", id, "resolve"]).query(&query)).await
     }
 }
 

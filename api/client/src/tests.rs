@@ -1,8 +1,10 @@
 //! The client against a server that answers as it was told.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use api_types::v1::ItemType;
+use api_types::v1::auth::Tokens;
 use api_types::v1::error::ErrorCode;
 use api_types::v1::folders::CreateFolder;
 use api_types::v1::sync::{SnapshotLine, SnapshotQuery};
@@ -11,7 +13,7 @@ use bytes::Bytes;
 use node_base::Duration;
 
 use crate::fake::{Fake, FakeMachine, answer, client, refusal};
-use crate::{CallError, ChunkFrame, Credentials, Traffic};
+use crate::{CallError, ChunkFrame, Credentials, Keeper, Kept, Traffic};
 
 const FOLDER: &str = r#"{"id":"fld_1","tenant_id":"t","share_id":"s","parent_id":null,"name":"n",
     "path":"/n","owner_id":"u","created_by":"u","created_at":"2026-11-23T14:05:09.000Z",
@@ -102,14 +104,11 @@ async fn an_expired_token_is_renewed_once_and_its_holder_told() {
         answer(400, r#"{"error":"invalid_grant"}"#),
     ];
     let fake = Fake::answering(script).await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let teller = Arc::clone(&told);
+    let keeper = Arc::new(Shelf::new("t1", "r1"));
     let credentials = Credentials {
         refresh_token: Some("r1".to_owned()),
         client_id: Some("cli".to_owned()),
-        renewed: Some(Arc::new(move |tokens| {
-            teller.lock().expect("not poisoned").push(tokens.access_token.clone());
-        })),
+        keeper: Some(keeper.clone()),
         ..token("t1")
     };
     let client = client(&[&fake.address], credentials, &FakeMachine::default());
@@ -119,10 +118,62 @@ async fn an_expired_token_is_renewed_once_and_its_holder_told() {
     assert_eq!(asked[1].body, "grant_type=refresh_token&client_id=cli&refresh_token=r1");
     assert_eq!(asked[1].header("authorization"), "");
     assert_eq!(asked[2].header("authorization"), "Bearer t2");
-    assert_eq!(told.lock().expect("not poisoned").as_slice(), ["t2"]);
+    assert_eq!(keeper.load().map(|kept| kept.access_token).as_deref(), Some("t2"));
     let error = client.create_folder(&folder()).await.expect_err("the issuer says no");
     assert_eq!(error.code(), Some(ErrorCode::AuthTokenInvalid));
     assert!(fake.asked()[1].body.ends_with(b"refresh_token=r2"));
+}
+
+/// Tokens that outlive a client.
+struct Shelf(Mutex<Kept>);
+
+impl Shelf {
+    fn new(access: &str, refresh: &str) -> Self {
+        let refresh_token = Some(refresh.to_owned());
+        Self(Mutex::new(Kept { access_token: access.to_owned(), refresh_token }))
+    }
+}
+
+impl Keeper for Shelf {
+    fn hold(&self) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>> {
+        Box::pin(async { Box::new(()) as Box<dyn Send> })
+    }
+
+    fn load(&self) -> Option<Kept> {
+        Some(self.0.lock().expect("not poisoned").clone())
+    }
+
+    fn keep(&self, tokens: &Tokens) {
+        let refresh = tokens.refresh_token.clone();
+        let access_token = tokens.access_token.clone();
+        *self.0.lock().expect("not poisoned") = Kept { access_token, refresh_token: refresh };
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_another_process_has_renewed_is_taken_and_not_renewed_again() {
+    let script = vec![refusal(401, "AUTH_TOKEN_INVALID"), answer(200, FOLDER)];
+    let fake = Fake::answering(script).await;
+    let credentials = Credentials {
+        refresh_token: Some("r1".to_owned()),
+        keeper: Some(Arc::new(Shelf::new("t2", "r2"))),
+        ..token("t1")
+    };
+    let client = client(&[&fake.address], credentials, &FakeMachine::default());
+    client.create_folder(&folder()).await.expect("with the other's token");
+    assert_eq!(fake.asked()[1].header("authorization"), "Bearer t2");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_may_be_used_up_is_not_sent_to_the_next_node() {
+    let script = vec![refusal(401, "AUTH_TOKEN_INVALID"), answer(200, "{")];
+    let (first, second) = (Fake::answering(script).await, Fake::answering(Vec::new()).await);
+    let credentials = Credentials { refresh_token: Some("r1".to_owned()), ..token("t1") };
+    let addresses = [first.address.as_str(), second.address.as_str()];
+    let client = client(&addresses, credentials, &FakeMachine::default());
+    let error = client.create_folder(&folder()).await.expect_err("it is not renewed");
+    assert_eq!(error.code(), Some(ErrorCode::AuthTokenInvalid));
+    assert!(second.asked().is_empty(), "the second node is asked nothing");
 }
 
 #[tokio::test]

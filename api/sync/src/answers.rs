@@ -1,6 +1,6 @@
 //! Comparing contents, where a plan needs to know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::cutting::{self, SMALL_MAX};
 use crate::disk;
-use crate::engine::Engine;
+use crate::engine::{Engine, TransferError};
 use crate::failure::Failure;
 use crate::state::{Chunk, State};
 use crate::sync::{Pair, Round};
@@ -19,7 +19,7 @@ pub(crate) type Known = BTreeMap<String, Vec<Chunk>>;
 
 const IN_FLIGHT: usize = 4;
 
-/// Answers all questions, in the local tree of the round.
+/// Answers all questions, in the local tree of the round. What cannot be read is left out of it.
 pub(crate) async fn find(
     engine: &Engine,
     pair: &Pair,
@@ -35,8 +35,17 @@ pub(crate) async fn find(
     };
     let found: Vec<_> =
         stream::iter(asked).map(compare).buffer_unordered(IN_FLIGHT).collect().await;
-    for (question, same) in found {
-        let same = same?;
+    let mut unreadable = BTreeSet::new();
+    for (question, compared) in found {
+        let same = match compared? {
+            Compared::Same(chunks) => Some(chunks),
+            Compared::Differs => None,
+            Compared::Unreadable(failure) => {
+                round.scan.problems.push(failure);
+                unreadable.insert(question.path);
+                continue;
+            }
+        };
         let Some(Local::File(file)) = round.trees.local.get_mut(&question.path) else { continue };
         match question.with {
             Compare::Base => file.same_as_base = Some(same.is_some()),
@@ -48,44 +57,56 @@ pub(crate) async fn find(
             }
         }
     }
+    round.leave_out(&unreadable);
     Ok(known)
 }
 
-/// The pieces that the local file consists of, if it is the same.
+/// What a comparison found.
+enum Compared {
+    /// With the pieces that the local file consists of.
+    Same(Vec<Chunk>),
+    Differs,
+    Unreadable(Failure),
+}
+
 async fn one(
     engine: &Engine,
     pair: &Pair,
     state: &Arc<State>,
     round: &Round,
     question: &Question,
-) -> Result<Option<Vec<Chunk>>, Failure> {
+) -> Result<Compared, Failure> {
     let chunks = match question.with {
         Compare::Base => state.chunks(&question.path)?,
-        Compare::Remote => theirs(engine, round, &question.path).await?,
+        Compare::Remote => match theirs(engine, round, &question.path).await {
+            Err(error) if error.ends_the_run() => return Err(error.into()),
+            Err(error) => return Ok(Compared::Unreadable(error.of(&question.path))),
+            Ok(chunks) => chunks,
+        },
     };
-    let Some(chunks) = chunks else { return Ok(None) };
+    let Some(chunks) = chunks else { return Ok(Compared::Differs) };
     let path = pair.root.join(round.scan.on_disk(&question.path));
-    compared(engine, path, chunks).await
+    Ok(compared(engine, path, chunks).await)
 }
 
-async fn compared(
-    engine: &Engine,
-    path: PathBuf,
-    chunks: Vec<Chunk>,
-) -> Result<Option<Vec<Chunk>>, Failure> {
-    let file = path.clone();
+async fn compared(engine: &Engine, path: PathBuf, chunks: Vec<Chunk>) -> Compared {
+    let file = path;
     let work = move || match cutting::consists_of(&file, &chunks) {
-        Ok(same) => Ok(same.then_some(chunks)),
+        Ok(true) => Compared::Same(chunks),
+        Ok(false) => Compared::Differs,
         // Gone meanwhile: not the same.
-        Err(_) if matches!(disk::look(&file), Ok(None)) => Ok(None),
-        Err(error) => Err(error),
+        Err(_) if matches!(disk::look(&file), Ok(None)) => Compared::Differs,
+        Err(error) => Compared::Unreadable(Failure::file("reading", &file, &error)),
     };
-    let compared = engine.world.blocking(work).await;
-    compared.map_err(|error| Failure::file("reading", &path, &error))
+    engine.world.blocking(work).await
 }
 
 /// The pieces that the server's file consists of.
-async fn theirs(engine: &Engine, round: &Round, path: &str) -> Result<Option<Vec<Chunk>>, Failure> {
+async fn theirs(
+    engine: &Engine,
+    round: &Round,
+    path: &str,
+) -> Result<Option<Vec<Chunk>>, TransferError> {
     let Some(Remote::File(file)) = round.trees.remote.get(path) else { return Ok(None) };
     match (file.size, file.checksum) {
         (0, _) => return Ok(Some(Vec::new())),

@@ -180,19 +180,27 @@ pub(crate) struct Part {
 impl Part {
     /// Opens or makes it. What an earlier run left in it is kept.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, false)
+    }
+
+    fn open_as(path: &Path, private: bool) -> io::Result<Self> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
+        if private {
+            owner_only(&mut options);
+        }
         Ok(Self { file: options.open(path)?, path: path.to_owned() })
     }
 
     /// Opens or makes it, for as long as it is held: no other run may write it, give it its name or
-    /// clear it away meanwhile.
-    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
-        let part = match Self::open(path) {
+    /// clear it away meanwhile. A private one is for its owner alone until it is whole, and has the
+    /// permissions of what it replaces then.
+    pub(crate) fn claim(path: &Path, private: bool) -> io::Result<Self> {
+        let part = match Self::open_as(path, private) {
             // A run that ended may have given it the rights of a target that nobody may write.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 remove_part(path)?;
-                Self::open(path)?
+                Self::open_as(path, private)?
             }
             other => other?,
         };
@@ -392,14 +400,34 @@ fn remove_part(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Lets a new file be for its owner alone.
+#[cfg(unix)]
+#[expect(clippy::disallowed_types, reason = "a person's files are no node's drive")]
+fn owner_only(options: &mut fs::OpenOptions) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::disallowed_types, reason = "a person's files are no node's drive")]
+fn owner_only(_options: &mut fs::OpenOptions) {}
+
+/// Waits until no other process has this lock; it is let go with the answer.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    owner_only(&mut options);
+    let file = options.open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// Writes a file that holds secrets: whole or not at all, and for its owner alone.
 #[expect(clippy::disallowed_methods, reason = "a person's files are no node's drive")]
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    owner_only(&mut options);
     let file = options.open(&part)?;
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;

@@ -74,8 +74,9 @@ pub(crate) async fn fetch(
     finder: Option<Finder>,
 ) -> Result<Fetched, TransferError> {
     let wanted = Arc::new(wanted);
-    let path = wanted.part.clone();
-    let part = blocking(engine, &wanted, "writing", move || Part::claim(&path)).await?;
+    let (path, replaces) = (wanted.part.clone(), wanted.over.is_some());
+    let claim = move || Part::claim(&path, replaces);
+    let part = blocking(engine, &wanted, "writing", claim).await?;
     let chunks = if wanted.size == 0 {
         Vec::new()
     } else if wanted.size <= SMALL_MAX && wanted.checksum.is_some() {

@@ -1,16 +1,17 @@
 //! What moves content: the connection, the machine, the figures.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api_client::{CallError, Client, Machine};
+use api_types::v1::conflicts::Conflict;
 use indicatif::ProgressBar;
 use node_base::Duration;
 use node_world::{Instant, World};
 use serde::Serialize;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{self, Exit, Failure};
 
 /// The client's pauses and random bits come from the world, too.
 pub(crate) struct WorldMachine(pub(crate) World);
@@ -55,13 +56,38 @@ pub(crate) struct Engine {
     pub(crate) world: World,
     pub(crate) bar: ProgressBar,
     tally: Arc<Tally>,
+    /// The smallest file that a quota had no room for.
+    refused: Arc<AtomicU64>,
+    /// Conflicts that the server has noted down of what this run sent.
+    raised: Arc<Mutex<Vec<String>>>,
     started: Instant,
 }
 
 impl Engine {
     pub(crate) fn new(client: Client, world: World, bar: ProgressBar) -> Self {
         let started = world.now();
-        Self { client, world, bar, tally: Arc::default(), started }
+        let refused = Arc::new(AtomicU64::new(u64::MAX));
+        Self { client, world, bar, tally: Arc::default(), refused, raised: Arc::default(), started }
+    }
+
+    /// Takes note that there was no room for a file of this size.
+    pub(crate) fn note_full(&self, size: u64) {
+        self.refused.fetch_min(size, Ordering::Relaxed);
+    }
+
+    /// Whether it makes sense to send a file of this size.
+    pub(crate) fn fits(&self, size: u64) -> bool {
+        size < self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a conflict that the server keeps open.
+    pub(crate) fn note_conflict(&self, conflict: &Conflict) {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).push(conflict.id.clone());
+    }
+
+    /// The conflicts that this run raised and nobody has settled.
+    pub(crate) fn take_raised(&self) -> Vec<String> {
+        std::mem::take(&mut self.raised.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A whole file came or went.
@@ -127,7 +153,7 @@ impl TransferError {
     pub(crate) fn is_overtaken(&self) -> bool {
         match self {
             Self::ChangedHere(_) | Self::ChangedThere(_) => true,
-            Self::Call(error) => matches!(error.status(), Some(409 | 412)),
+            Self::Call(error) => matches!(error.status(), Some(404 | 409 | 410 | 412)),
             Self::File { .. }
             | Self::Rejected { .. }
             | Self::NotAsAnnounced(_)
@@ -140,16 +166,50 @@ impl TransferError {
     /// Whether every other file would meet the same.
     pub(crate) fn ends_the_run(&self) -> bool {
         match self {
-            Self::Call(error) => error.is_transient() || matches!(error.status(), Some(401 | 507)),
-            Self::Rejected { exit, .. } => matches!(exit, Exit::Quota),
+            Self::Call(error) => error.is_transient() || error.status() == Some(401),
             Self::State(_) => true,
             Self::File { .. }
+            | Self::Rejected { .. }
             | Self::ChangedHere(_)
             | Self::ChangedThere(_)
             | Self::NotAsAnnounced(_)
             | Self::NoFolder(_)
             | Self::Ended(_) => false,
         }
+    }
+}
+
+impl TransferError {
+    /// There is no room on the server for a file.
+    pub(crate) fn no_room(path: String) -> Self {
+        let detail = "the quota has no room for it".to_owned();
+        Self::Rejected { path, detail, exit: Exit::Quota }
+    }
+
+    /// Whether a quota has no room.
+    pub(crate) fn is_quota(&self) -> bool {
+        match self {
+            Self::Call(error) => failure::exit_of(error) == Exit::Quota,
+            Self::Rejected { exit, .. } => *exit == Exit::Quota,
+            Self::File { .. }
+            | Self::ChangedHere(_)
+            | Self::ChangedThere(_)
+            | Self::NotAsAnnounced(_)
+            | Self::NoFolder(_)
+            | Self::Ended(_)
+            | Self::State(_) => false,
+        }
+    }
+
+    /// The conflict that the server has noted down.
+    pub(crate) fn conflict(&self) -> Option<&Conflict> {
+        let Self::Call(CallError::Refused(refusal)) = self else { return None };
+        refusal.body.as_ref()?.error.conflict.as_deref()
+    }
+
+    /// The failure of one file among many: it names the file.
+    pub(crate) fn of(self, path: &str) -> Failure {
+        Failure::from(self).about(path)
     }
 }
 
@@ -161,7 +221,10 @@ impl From<TransferError> for Failure {
             TransferError::File { doing, path, source } => {
                 Self::file(doing, std::path::Path::new(&path), &source)
             }
-            TransferError::Rejected { exit, .. } => Self::new(exit, error.to_string()),
+            TransferError::Rejected { exit, .. } => {
+                let failure = Self::new(exit, error.to_string());
+                if exit == Exit::Quota { failure.hint(failure::QUOTA_HINT) } else { failure }
+            }
             TransferError::ChangedHere(_) | TransferError::ChangedThere(_) => {
                 Self::new(Exit::Conflict, error.to_string()).hint("run it again")
             }

@@ -180,10 +180,7 @@ impl<'a> Executor<'a> {
     pub(crate) fn fail(&mut self, path: &str, error: TransferError) {
         let overtaken = error.is_overtaken();
         self.done.stopped |= error.ends_the_run();
-        let mut failure = Failure::from(error);
-        if !failure.message.contains(path) {
-            failure.message = format!("{path}: {}", failure.message);
-        }
+        let failure = error.of(path);
         if overtaken {
             self.done.overtaken.push(failure);
         } else {

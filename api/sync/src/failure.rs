@@ -21,6 +21,9 @@ pub(crate) enum Exit {
     Quota = 7,
 }
 
+/// What helps where there is no room.
+pub(crate) const QUOTA_HINT: &str = "make room, or ask an administrator for a larger quota";
+
 /// A failure, ready to be shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -64,6 +67,14 @@ impl Failure {
         Self::new(Exit::Failed, format!("{doing} {}", path.display())).caused_by(error)
     }
 
+    /// The same, of one thing among many: it names the thing.
+    pub(crate) fn about(mut self, path: &str) -> Self {
+        if !self.message.contains(path) {
+            self.message = format!("{path}: {}", self.message);
+        }
+        self
+    }
+
     /// The sentence with its causes, in one line.
     pub(crate) fn line(&self) -> String {
         std::iter::once(&self.message)
@@ -95,21 +106,38 @@ impl From<StateError> for Failure {
         match error {
             StateError::InUse => failure.hint("wait for the other run to end"),
             StateError::Format(_) => failure.hint("use the scaidrive that last ran here, or newer"),
-            StateError::Database(_) | StateError::Entry(_) => failure,
+            StateError::Database(_) | StateError::Entry(_) => failure.hint(
+                "if it is damaged, delete it: the next run brings both sides together and deletes \
+                 nothing",
+            ),
         }
     }
 }
 
 pub(crate) fn exit_of(error: &CallError) -> Exit {
-    match (error.code(), error.status()) {
-        (Some(ErrorCode::QuotaExceeded | ErrorCode::BudgetExceeded), _) | (_, Some(507)) => {
-            Exit::Quota
-        }
-        (_, Some(401 | 403)) => Exit::NotAllowed,
-        (_, Some(404 | 410)) => Exit::NotFound,
-        (_, Some(409 | 412)) => Exit::Conflict,
-        (_, Some(400 | 422)) => Exit::Usage,
-        _ if error.is_transient() => Exit::Unavailable,
+    match error.status() {
+        Some(status) => exit_of_refusal(error.code(), status),
+        None if error.is_transient() => Exit::Unavailable,
+        None => Exit::Failed,
+    }
+}
+
+/// The same for one thing of many in a request, that people did not write down one by one.
+pub(crate) fn exit_of_item(code: ErrorCode) -> Exit {
+    match exit_of_refusal(Some(code), code.status()) {
+        Exit::Usage => Exit::Failed,
+        other => other,
+    }
+}
+
+fn exit_of_refusal(code: Option<ErrorCode>, status: u16) -> Exit {
+    match (code, status) {
+        (Some(ErrorCode::QuotaExceeded | ErrorCode::BudgetExceeded), _) | (_, 507) => Exit::Quota,
+        (_, 401 | 403) => Exit::NotAllowed,
+        (_, 404 | 410) => Exit::NotFound,
+        (_, 409 | 412) => Exit::Conflict,
+        (_, 400 | 422) => Exit::Usage,
+        (_, 429 | 502..=504) => Exit::Unavailable,
         _ => Exit::Failed,
     }
 }
@@ -121,7 +149,7 @@ fn hint_for(error: &CallError, exit: Exit) -> Option<String> {
         (Some(ErrorCode::Trashed), _) => "restore it first: scaidrive restore SHARE:/path",
         (Some(ErrorCode::NameConflict), _) => "take another name, or move what has this one",
         (_, Exit::Unavailable) => "try again in a moment; what is done stays done",
-        (_, Exit::Quota) => "make room, or ask an administrator for a larger quota",
+        (_, Exit::Quota) => QUOTA_HINT,
         _ => return None,
     };
     Some(hint.to_owned())

@@ -68,15 +68,40 @@ pub(crate) fn mark(client: Client, step: Step, id: String, executable: bool) -> 
 /// Sends small files together.
 pub(crate) fn small(engine: Engine, share_id: String, files: Vec<(Step, Small)>) -> Job {
     Box::pin(async move {
-        let (steps, files): (Vec<Step>, Vec<Small>) = files.into_iter().unzip();
-        let results = match upload::send_small(&engine, &share_id, files).await {
-            Ok(results) => results,
-            Err(error) => return refused_together(steps, error),
+        let (fit, too_large): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(_, small)| engine.fits(small.source.stamp.size));
+        let (steps, files): (Vec<Step>, Vec<Small>) = fit.into_iter().unzip();
+        let sizes: Vec<u64> = files.iter().map(|small| small.source.stamp.size).collect();
+        let mut results = match upload::send_small(&engine, &share_id, files).await {
+            Ok(results) => {
+                let moved = |sent| Moved::Up(Box::new(sent));
+                let results = results.into_iter().map(|result| result.map(moved));
+                steps.into_iter().zip(results).collect()
+            }
+            Err(error) => refused_together(steps, error),
         };
-        let moved = |sent| Moved::Up(Box::new(sent));
-        let results = results.into_iter().map(|result| result.map(moved));
-        steps.into_iter().zip(results).collect()
+        for ((_, result), size) in results.iter().zip(sizes) {
+            note(&engine, result, size);
+        }
+        results.extend(too_large.into_iter().map(|(step, _)| no_room(step)));
+        results
     })
+}
+
+/// Takes note of what else depends on how a file's way up ended.
+fn note<T>(engine: &Engine, result: &Result<T, TransferError>, size: u64) {
+    let Err(error) = result else { return };
+    if error.is_quota() {
+        engine.note_full(size);
+    }
+    if let Some(conflict) = error.conflict() {
+        engine.note_conflict(conflict);
+    }
+}
+
+fn no_room(step: Step) -> (Step, Result<Moved, TransferError>) {
+    let error = TransferError::no_room(step.path().to_owned());
+    (step, Err(error))
 }
 
 /// Sends one large file, when it is its turn.
@@ -90,7 +115,12 @@ pub(crate) fn large(
 ) -> Job {
     Box::pin(async move {
         let _turn = turns.acquire_owned().await;
+        let size = source.stamp.size;
+        if !engine.fits(size) {
+            return vec![no_room(step)];
+        }
         let result = send_large(&engine, &state, &source, &destination).await;
+        note(&engine, &result, size);
         vec![(step, result.map(|sent| Moved::Up(Box::new(sent))))]
     })
 }

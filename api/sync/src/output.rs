@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::engine::Figures;
 use crate::failure::{Exit, Failure};
 
+/// Messages of one kind in one run.
+const TOLD_MAX: usize = 20;
+
 /// Where words go: data to standard output, messages to standard error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -53,6 +56,17 @@ impl Output {
     pub(crate) fn message(self, message: &str) {
         // Nobody hears it if standard error is closed.
         let _ = writeln!(io::stderr().lock(), "{message}");
+    }
+
+    /// The first few of many messages; nobody reads thousands.
+    pub(crate) fn some_of(self, lines: impl ExactSizeIterator<Item = String>) {
+        let more = lines.len().saturating_sub(TOLD_MAX);
+        for line in lines.take(TOLD_MAX) {
+            self.message(&line);
+        }
+        if more > 0 {
+            self.message(&format!("and {more} more"));
+        }
     }
 
     /// What went wrong, and what to do about it.

@@ -4,7 +4,7 @@ use api_client::Client;
 use api_types::v1::Item;
 use api_types::v1::folders::{ChildrenQuery, ROOT};
 use api_types::v1::shares::{NamePolicyName, Share, SharesQuery};
-use node_base::{Name, NamePolicy};
+use node_base::{Name, NameKey, NamePolicy};
 
 use crate::failure::{Exit, Failure};
 
@@ -67,6 +67,11 @@ impl Place {
             NamePolicyName::Any => NamePolicy::Any,
             NamePolicyName::Portable => NamePolicy::Portable,
         }
+    }
+
+    /// What names that mean the same here have in common; nothing for what is no name.
+    pub(crate) fn key(&self, name: &str) -> Option<NameKey> {
+        Name::new(name, NamePolicy::Any).ok().map(|name| name.key(self.policy()))
     }
 
     /// As it is shown.
@@ -145,8 +150,7 @@ impl Place {
         folder: &str,
         name: &str,
     ) -> Result<Option<Item>, Failure> {
-        let policy = self.policy();
-        let key = |name: &str| Name::new(name, NamePolicy::Any).ok().map(|name| name.key(policy));
+        let key = |name: &str| self.key(name);
         let wanted = key(name);
         let mut offset = 0;
         loop {

@@ -9,6 +9,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use node_base::{Name, NamePolicy};
 
 use crate::disk::{self, Entry, Kind};
+use crate::failure::Failure;
 
 /// What content on its way is called; such files are never kept in step.
 const PART_PREFIX: &str = ".scaidrive-";
@@ -30,6 +31,8 @@ pub(crate) struct Selection {
     excluded: GlobSet,
     /// Folders, without slashes at the ends; all if there are none.
     selected: Vec<String>,
+    /// Folders of this program's own, wherever they are.
+    own: Vec<PathBuf>,
 }
 
 impl Selection {
@@ -47,7 +50,14 @@ impl Selection {
             }
         }
         let selected = select.iter().map(|folder| folder.trim_matches('/').to_owned()).collect();
-        Ok(Self { excluded: globs.build()?, selected })
+        Ok(Self { excluded: globs.build()?, selected, own: Vec::new() })
+    }
+
+    /// Leaves these folders alone, too.
+    #[must_use]
+    pub(crate) fn without(mut self, own: Vec<PathBuf>) -> Self {
+        self.own = own;
+        self
     }
 
     /// Whether `path` itself is kept in step, its ancestors being so.
@@ -78,6 +88,8 @@ pub(crate) struct LeftAlone {
 pub(crate) struct Scan {
     pub(crate) tree: BTreeMap<String, Local>,
     pub(crate) left_alone: Vec<LeftAlone>,
+    /// What could not be looked at or read.
+    pub(crate) problems: Vec<Failure>,
     /// Paths whose place is taken by something that is left alone, or that could not be looked at:
     /// the other side's things of that name stay where they are.
     pub(crate) blocked: BTreeSet<String>,
@@ -129,9 +141,18 @@ pub(crate) fn scan(root: &Path, policy: NamePolicy, selection: &Selection) -> io
                 continue;
             };
             let below = folder.join(shown);
+            if selection.own.contains(&below) {
+                scan.block(&at);
+                let reason = "scaidrive keeps its own things there".to_owned();
+                scan.left_alone.push(LeftAlone { path: at, reason });
+                continue;
+            }
             match disk::list(&below) {
                 Ok(entries) => open.push((at, below, entries)),
-                Err(error) => scan.block(at, format!("it cannot be listed: {error}")),
+                Err(error) => {
+                    scan.block(&at);
+                    scan.problems.push(Failure::file("looking into", &below, &error));
+                }
             }
         }
     }
@@ -139,10 +160,9 @@ pub(crate) fn scan(root: &Path, policy: NamePolicy, selection: &Selection) -> io
 }
 
 impl Scan {
-    fn block(&mut self, path: String, reason: String) {
-        self.tree.remove(&path);
-        self.blocked.insert(path.clone());
-        self.left_alone.push(LeftAlone { path, reason });
+    fn block(&mut self, path: &str) {
+        self.tree.remove(path);
+        self.blocked.insert(path.to_owned());
     }
 
     /// Enters one entry; its path, and whether it is a folder to look into.
@@ -198,7 +218,9 @@ impl Scan {
                 Some((path, false))
             }
             Kind::Other => {
-                self.block(path, "it is a link or a special file".to_owned());
+                self.block(&path);
+                let reason = "it is a link or a special file".to_owned();
+                self.left_alone.push(LeftAlone { path, reason });
                 None
             }
         }

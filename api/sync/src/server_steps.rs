@@ -11,7 +11,7 @@ use node_base::limits::BATCH_ITEMS_MAX;
 
 use crate::engine::TransferError;
 use crate::execute::Executor;
-use crate::failure::{Exit, Failure};
+use crate::failure::{self, Exit, Failure};
 use crate::state::Edit;
 use crate::sync;
 
@@ -132,6 +132,9 @@ fn take(executor: &mut Executor<'_>, step: &Step, result: ApplyResult) {
             executor.edits.push(Edit::Forget { path: path.clone() });
         }
         (ApplyStatus::Conflict, _) => {
+            if let Some(conflict) = &result.conflict {
+                executor.engine.note_conflict(conflict);
+            }
             executor.fail(step.path(), TransferError::ChangedThere(step.path().to_owned()));
         }
         (ApplyStatus::Rejected, _) => {
@@ -142,8 +145,7 @@ fn take(executor: &mut Executor<'_>, step: &Step, result: ApplyResult) {
                 TransferError::ChangedThere(path.clone())
             } else {
                 let detail = result.error.map(|error| error.detail).unwrap_or_default();
-                let denied = matches!(code, Some(code) if code.status() == 403);
-                let exit = if denied { Exit::NotAllowed } else { Exit::Failed };
+                let exit = code.map_or(Exit::Failed, failure::exit_of_item);
                 TransferError::Rejected { path: path.clone(), detail, exit }
             };
             executor.fail(&path, error);

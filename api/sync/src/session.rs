@@ -1,9 +1,10 @@
 //! Who is signed in where: kept in the user's configuration, readable by the user alone.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::Arc;
 
-use api_client::{BuildError, Client, Credentials, Patience, Settings};
+use api_client::{BuildError, Client, Credentials, Keeper, Kept, Patience, Settings};
 use api_types::v1::auth::Tokens;
 use directories::ProjectDirs;
 use node_world::World;
@@ -43,6 +44,13 @@ pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     let folder = folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned();
     disk::make_folders(&folder).map_err(|error| Failure::file("making", &folder, &error))?;
     Ok(folder)
+}
+
+/// The folders in which this program keeps its own things, as the machine knows them.
+pub(crate) fn own_folders() -> Result<Vec<PathBuf>, Failure> {
+    let config = folders()?.config_dir().to_owned();
+    let own = [config, state_folder()?];
+    Ok(own.into_iter().filter_map(|folder| disk::absolute(&folder).ok()).collect())
 }
 
 /// What the last login kept, if there was one.
@@ -96,7 +104,7 @@ pub(crate) fn client(world: &World, global: &Global) -> Result<Client, Failure> 
         }
         // A kept token goes to the server it is of, and to no other.
         (None, Some(saved)) if addresses.iter().all(|to| saved.addresses.contains(to)) => {
-            kept(saved)
+            kept(world, saved)
         }
         (None, _) => {
             let text = format!("there is no token for {}", addresses.join(", "));
@@ -108,12 +116,54 @@ pub(crate) fn client(world: &World, global: &Global) -> Result<Client, Failure> 
 }
 
 /// The kept credentials, which keep themselves when they are renewed.
-fn kept(saved: Saved) -> Credentials {
-    let (access, refresh) = (saved.access_token.clone(), saved.refresh_token.clone());
-    let client_id = saved.client_id.clone();
-    let latest = Arc::new(Mutex::new(saved));
-    let renewed = move |tokens: &Tokens| {
-        let mut saved = latest.lock().unwrap_or_else(PoisonError::into_inner);
+fn kept(world: &World, saved: Saved) -> Credentials {
+    Credentials {
+        access_token: Some(saved.access_token.clone()),
+        refresh_token: saved.refresh_token.clone(),
+        client_id: saved.client_id.clone(),
+        keeper: Some(Arc::new(SessionFile { world: world.clone(), saved })),
+    }
+}
+
+/// The file of the last login, which several runs may use at a time.
+struct SessionFile {
+    world: World,
+    /// As it was when this run began.
+    saved: Saved,
+}
+
+impl SessionFile {
+    /// What is in it now, unless somebody has signed in elsewhere since.
+    fn now(&self) -> Option<Saved> {
+        load().ok().flatten().filter(|now| now.addresses == self.saved.addresses)
+    }
+}
+
+impl Keeper for SessionFile {
+    fn hold(&self) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>> {
+        Box::pin(async {
+            let lock = || {
+                let path = file()?.with_extension("lock");
+                disk::lock(&path).map_err(|error| Failure::file("locking", &path, &error))
+            };
+            match self.world.blocking(lock).await {
+                Ok(lock) => Box::new(lock) as Box<dyn Send>,
+                Err(failure) => {
+                    tracing::debug!(reason = failure.line(), "the session cannot be locked");
+                    Box::new(())
+                }
+            }
+        })
+    }
+
+    fn load(&self) -> Option<Kept> {
+        let Saved { access_token, refresh_token, .. } = self.now()?;
+        Some(Kept { access_token, refresh_token })
+    }
+
+    fn keep(&self, tokens: &Tokens) {
+        // Who has signed out or in elsewhere meanwhile is left so.
+        let Some(mut saved) = self.now() else { return };
         saved.access_token.clone_from(&tokens.access_token);
         if tokens.refresh_token.is_some() {
             saved.refresh_token.clone_from(&tokens.refresh_token);
@@ -121,12 +171,6 @@ fn kept(saved: Saved) -> Credentials {
         if let Err(failure) = save(&saved) {
             tracing::warn!(reason = failure.line(), "the renewed token was not kept");
         }
-    };
-    Credentials {
-        access_token: Some(access),
-        refresh_token: refresh,
-        client_id,
-        renewed: Some(Arc::new(renewed)),
     }
 }
 

@@ -9,6 +9,7 @@ use api_client::CallError;
 use api_sync_core::{
     Base, Local, NotHere, Options, Plan, Remote, Step, Trees, plan, questions, rename,
 };
+use api_types::v1::conflicts::Strategy;
 use api_types::v1::sync::{AcknowledgeCursor, RegisterDevice};
 use node_base::{NamePolicy, Timestamp};
 
@@ -44,6 +45,8 @@ pub(crate) struct Pair {
 pub(crate) struct Outcome {
     pub(crate) left_alone: Vec<LeftAlone>,
     pub(crate) problems: Vec<Failure>,
+    /// What could not be looked at or read in the last round.
+    unread: Vec<Failure>,
     /// Deletions that wait for the person's word.
     pub(crate) held: usize,
     /// The server's history is another one than before.
@@ -87,10 +90,14 @@ pub(crate) async fn once(engine: &Engine, pair: &Pair, state: State) -> Result<O
             break;
         }
     }
+    outcome.problems.append(&mut outcome.unread);
     state.write(&feed.take_edits())?;
     // Until what is missing in another folder is settled, it is not the one that is in step.
     if let Some(folder) = folder.filter(|_| was.is_none() || (is_other && outcome.is_settled())) {
         state.write(&[Edit::Folder(folder)])?;
+    }
+    if outcome.is_settled() {
+        settle_conflicts(engine).await;
     }
     if feed.cursor() != before.as_deref() {
         acknowledge(engine, pair, &feed).await;
@@ -223,6 +230,7 @@ fn volume(step: &Step) -> u64 {
 fn tell(outcome: &mut Outcome, scan: &Scan, plan: &Plan) {
     outcome.held = plan.held.len();
     outcome.left_alone.clone_from(&scan.left_alone);
+    outcome.unread.clone_from(&scan.problems);
     outcome.left_alone.extend(plan.skipped.iter().map(|skipped| {
         let reason = match &skipped.reason {
             reason @ (NotHere::Name(_) | NotHere::Clash(_)) => reason.to_string(),
@@ -230,6 +238,17 @@ fn tell(outcome: &mut Outcome, scan: &Scan, plan: &Plan) {
         LeftAlone { path: skipped.path.clone(), reason }
     }));
     outcome.left_alone.sort_by(|a, b| a.path.cmp(&b.path));
+}
+
+/// Ends the conflicts that this run raised: the server's side has its place, and what was here has
+/// gone up under a name of its own.
+async fn settle_conflicts(engine: &Engine) {
+    for id in engine.take_raised() {
+        if let Err(error) = engine.client.resolve_conflict(&id, Strategy::ServerWins).await {
+            // Somebody else may settle it yet; nothing is lost by it.
+            tracing::debug!(%error, id, "a conflict stays open");
+        }
+    }
 }
 
 /// Lets the server know how far this device is. Nothing depends on it but what others are shown.
@@ -276,6 +295,19 @@ impl Round {
             Some(Local::Folder(inode)) => *inode,
             Some(Local::File(_)) | None => 0,
         }
+    }
+
+    /// Leaves paths, and what is below them, out of this round on both sides.
+    pub(crate) fn leave_out(&mut self, paths: &BTreeSet<String>) {
+        if paths.is_empty() {
+            return;
+        }
+        let stays = |path: &String| !is_blocked(paths, path);
+        self.trees.local.retain(|path, _| stays(path));
+        self.trees.base.retain(|path, _| stays(path));
+        let left = self.trees.remote.keys().filter(|path| !stays(path)).cloned();
+        self.trees.left_there.extend(left);
+        self.trees.remote.retain(|path, _| stays(path));
     }
 
     /// Takes note that something was moved on the server.

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::cutting::{self, Group, SMALL_MAX};
 use crate::disk::{self, Reader};
 use crate::engine::{Engine, TransferError};
-use crate::failure::Exit;
+use crate::failure::{self, Exit};
 use crate::state::{Chunk, Resume};
 
 /// Bytes of chunks in one request.
@@ -444,6 +444,9 @@ pub(crate) async fn send_small(
                     Ok(Sent { file, chunks: chunk })
                 }
                 (BatchStatus::Conflict, _, _) => {
+                    if let Some(conflict) = &result.conflict {
+                        engine.note_conflict(conflict);
+                    }
                     Err(TransferError::ChangedThere(source.path.clone()))
                 }
                 (_, _, error) => Err(rejected(source, error)),
@@ -457,15 +460,14 @@ pub(crate) async fn send_small(
 }
 
 fn rejected(source: &Source, error: Option<api_types::v1::error::ItemError>) -> TransferError {
-    use ErrorCode::{BudgetExceeded, NameConflict, QuotaExceeded, VersionConflict};
+    use ErrorCode::{NameConflict, VersionConflict};
     let path = source.path.clone();
     match error {
         Some(error) if matches!(error.code, NameConflict | VersionConflict) => {
             TransferError::ChangedThere(path)
         }
         Some(error) => {
-            let quota = matches!(error.code, QuotaExceeded | BudgetExceeded);
-            let exit = if quota { Exit::Quota } else { Exit::Failed };
+            let exit = failure::exit_of_item(error.code);
             TransferError::Rejected { path, detail: error.detail, exit }
         }
         None => TransferError::NotAsAnnounced(path),

@@ -32,7 +32,7 @@ pub(crate) async fn mkdir(desk: &Desk, text: &str, parents: bool) -> Result<(), 
     desk.output.show(&Item::Folder(folder.clone()), || vec![format!("made {}", place.shown())])
 }
 
-async fn make(
+pub(crate) async fn make(
     client: &Client,
     share_id: &str,
     parent: &str,

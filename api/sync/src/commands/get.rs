@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use api_types::v1::files::File;
 use api_types::v1::sync::{SnapshotLine, SnapshotQuery};
 use api_types::v1::{Item, PageQuery};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use node_base::limits::PAGE_MAX;
 use node_base::{Name, NamePolicy};
 
-use crate::commands::Desk;
+use crate::commands::{Desk, finish, gather};
 use crate::cutting::{self, SMALL_MAX};
 use crate::disk::{self, Kind};
 use crate::download::{self, Here, Wanted};
@@ -32,6 +32,7 @@ pub(crate) async fn get(
     let client = desk.client()?;
     let place = Place::read(&client, text).await?;
     let engine = Engine::new(client, desk.world.clone(), desk.output.bar());
+    let mut problems = Vec::new();
     match place.find(&engine.client).await? {
         Found::Item(Item::File(file)) => {
             let target = file_target(target, &file)?;
@@ -49,7 +50,7 @@ pub(crate) async fn get(
             }
             let name = place.names.last().unwrap_or(&place.share.name).clone();
             let target = match target {
-                Some(target) if disk::look(&target).ok().flatten().is_some() => target.join(name),
+                Some(target) if goes_into(&target, &name) => target.join(checked(&name)?),
                 Some(target) => target,
                 None => PathBuf::from(checked(&name)?),
             };
@@ -57,11 +58,18 @@ pub(crate) async fn get(
                 Found::Item(item) => Some(item.id().to_owned()),
                 Found::Root => None,
             };
-            fetch_folder(&engine, &place, folder_id, &target).await?;
+            fetch_folder(&engine, &place, folder_id, &target, &mut problems).await?;
         }
     }
-    engine.bar.finish_and_clear();
-    desk.output.figures(&engine.figures())
+    finish(desk, &engine, problems)
+}
+
+/// Whether a folder goes into the target, or is the target: one that is there already and has the
+/// folder's name was made by a run that did not end, unless a slash says otherwise.
+fn goes_into(target: &Path, name: &str) -> bool {
+    let with_slash = target.to_string_lossy().ends_with('/');
+    let is_there = disk::look(target).ok().flatten().is_some();
+    is_there && (with_slash || target.file_name().is_none_or(|last| last != name))
 }
 
 /// A name from the server must not lead out of the folder it is put in.
@@ -75,7 +83,9 @@ fn checked(name: &str) -> Result<&str, Failure> {
 fn file_target(target: Option<PathBuf>, file: &File) -> Result<PathBuf, Failure> {
     let name = checked(&file.name)?;
     let Some(target) = target else { return Ok(PathBuf::from(name)) };
-    match disk::look(&target) {
+    // A link to a folder is as good as the folder.
+    let led = disk::absolute(&target).unwrap_or_else(|_| target.clone());
+    match disk::look(&led) {
         Ok(Some(Kind::Folder { .. })) => Ok(target.join(name)),
         Ok(_) => Ok(target),
         Err(error) => Err(Failure::file("looking at", &target, &error)),
@@ -163,6 +173,7 @@ async fn fetch_folder(
     place: &Place,
     folder_id: Option<String>,
     target: &Path,
+    problems: &mut Vec<Failure>,
 ) -> Result<(), Failure> {
     let make = |path: &Path| {
         disk::make_folders(path).map_err(|error| Failure::file("making", path, &error))
@@ -177,22 +188,32 @@ async fn fetch_folder(
         match line {
             SnapshotLine::Item(Item::Folder(folder)) if Some(&folder.id) != folder_id.as_ref() => {
                 let Some(above) = folders.get(&folder.parent_id) else { continue };
-                let path = above.join(checked(&folder.name)?);
-                disk::make_folder(&path).map_err(|error| Failure::file("making", &path, &error))?;
-                folders.insert(Some(folder.id), path);
+                let made = checked(&folder.name).and_then(|name| {
+                    let path = above.join(name);
+                    let made = disk::make_folder(&path);
+                    made.map_err(|error| Failure::file("making", &path, &error)).map(|()| path)
+                });
+                match made {
+                    Ok(path) => drop(folders.insert(Some(folder.id), path)),
+                    Err(failure) => problems.push(failure.about(&folder.path)),
+                }
             }
             SnapshotLine::Item(Item::File(file)) => {
                 let Some(above) = folders.get(&file.folder_id) else { continue };
-                wanted.push(current(&file, above.join(checked(&file.name)?)));
+                match checked(&file.name) {
+                    Ok(name) => wanted.push(current(&file, above.join(name))),
+                    Err(failure) => problems.push(failure.about(&file.path)),
+                }
             }
             SnapshotLine::Item(Item::Folder(_)) | SnapshotLine::End(_) => {}
         }
     }
     engine.bar.inc_length(wanted.iter().map(|wanted| wanted.size).sum());
-    stream::iter(wanted)
-        .map(|wanted| fetch(engine, wanted))
-        .buffer_unordered(IN_FLIGHT)
-        .try_collect::<()>()
-        .await?;
+    let fetched = wanted.into_iter().map(|wanted| async move {
+        let path = wanted.path.clone();
+        let fetched = fetch(engine, wanted).await;
+        fetched.err().map(|error| (path, error)).into_iter().collect()
+    });
+    gather(Box::pin(stream::iter(fetched).buffer_unordered(IN_FLIGHT)), problems).await;
     Ok(())
 }

@@ -10,9 +10,11 @@ mod shares;
 mod sync;
 
 use api_client::Client;
+use futures_util::{Stream, StreamExt};
 use node_world::World;
 
 use crate::args::{Arguments, Command, Global};
+use crate::engine::{Engine, TransferError};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
@@ -27,6 +29,38 @@ pub(crate) struct Desk {
 impl Desk {
     fn client(&self) -> Result<Client, Failure> {
         session::client(&self.world, &self.global)
+    }
+}
+
+/// Ends a command that moved many files: what was moved is told also where something was not.
+fn finish(desk: &Desk, engine: &Engine, mut problems: Vec<Failure>) -> Result<(), Failure> {
+    engine.bar.finish_and_clear();
+    desk.output.figures(&engine.figures())?;
+    if problems.len() < 2 {
+        return problems.pop().map_or(Ok(()), Err);
+    }
+    desk.output.some_of(problems.iter().map(|problem| format!("error: {}", problem.line())));
+    let text = format!("{} things were not moved", problems.len());
+    let first = problems.swap_remove(0);
+    let failure = Failure::new(first.exit, text);
+    Err(match first.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
+}
+
+/// Takes note of what became of files until nothing is left, or until something comes up that
+/// every other file would meet, too.
+async fn gather(
+    mut results: impl Stream<Item = Vec<(String, TransferError)>> + Unpin,
+    problems: &mut Vec<Failure>,
+) {
+    while let Some(failed) = results.next().await {
+        let ends = failed.iter().any(|(_, error)| error.ends_the_run());
+        problems.extend(failed.into_iter().map(|(path, error)| error.of(&path)));
+        if ends {
+            return;
+        }
     }
 }
 

@@ -13,9 +13,6 @@ use crate::session;
 use crate::state::State;
 use crate::sync::{self, Pair};
 
-/// Messages of one kind in one run.
-const TOLD_MAX: usize = 20;
-
 pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Failure> {
     let client = desk.client()?;
     let place = Place::read(&client, &arguments.place).await?;
@@ -28,7 +25,8 @@ pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Fa
     };
     let root = root(&arguments.folder)?;
     let selection = Selection::new(&arguments.exclude, &arguments.select)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+        .map_err(|error| Failure::usage(error.to_string()))?
+        .without(session::own_folders()?);
     let state = open_state(&root, &place.share.id, folder_id.as_deref())?;
     let pair = Pair {
         root,
@@ -50,21 +48,11 @@ pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Fa
         );
     }
     let left = outcome.left_alone.iter();
-    tell(desk, left.map(|left| format!("left alone: {}: {}", left.path, left.reason)));
-    tell(desk, outcome.problems.iter().map(|problem| format!("error: {}", problem.line())));
+    desk.output.some_of(left.map(|left| format!("left alone: {}: {}", left.path, left.reason)));
+    desk.output
+        .some_of(outcome.problems.iter().map(|problem| format!("error: {}", problem.line())));
     desk.output.figures(&engine.figures())?;
     outcome.failure().map_or(Ok(()), Err)
-}
-
-/// Tells the first few; nobody reads thousands.
-fn tell(desk: &Desk, lines: impl ExactSizeIterator<Item = String>) {
-    let more = lines.len().saturating_sub(TOLD_MAX);
-    for line in lines.take(TOLD_MAX) {
-        desk.output.message(&line);
-    }
-    if more > 0 {
-        desk.output.message(&format!("and {more} more"));
-    }
 }
 
 /// The folder as the machine knows it. It must be there: a disk that is not mounted is no reason to

@@ -69,6 +69,12 @@ pub(crate) struct Server {
     pub(crate) moves_meanwhile: Option<(&'static str, &'static str)>,
     /// After so many batches of chunks, refuse all.
     pub(crate) batches_left: Option<u32>,
+    /// Files larger than this have no room.
+    pub(crate) room: Option<u64>,
+    /// Paths whose pieces the caller may not see.
+    pub(crate) secret: BTreeSet<&'static str>,
+    /// Conflicts that nobody has settled.
+    pub(crate) conflicts: BTreeSet<String>,
     /// The next completion finds the first chunk gone.
     pub(crate) loses_a_chunk: bool,
 }

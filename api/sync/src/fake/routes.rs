@@ -41,6 +41,7 @@ pub(crate) async fn serve() -> (String, Shared) {
         .route("/api/v1/sync/changes", get(changes))
         .route("/api/v1/sync/apply", post(apply))
         .route("/api/v1/sync/devices", post(register))
+        .route("/api/v1/sync/conflicts/{id}/resolve", post(resolve))
         .route("/api/v1/files/batch", post(files_batch))
         .route("/api/v1/files/{id}", patch(patch_file).get(item))
         .route("/api/v1/folders/{id}", get(item))
@@ -246,16 +247,21 @@ async fn files_batch(
         let (above, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
         let parent = server.folder_at(item.folder_id.clone(), above);
         let executable = item.executable.unwrap_or_default();
+        let size = bytes.len() as u64;
         let content = server.content(&[bytes], item.client_modified_at, executable);
         let base = item.base_version_id.as_deref();
         let replaces = item.replace_file_id.as_deref().map(|id| (id, base));
-        let id = server.commit(parent, name, content, replaces);
-        results.push(BatchResult {
-            client_ref: item.client_ref,
-            status: if id.is_some() { BatchStatus::Created } else { BatchStatus::Conflict },
-            file: id.map(|id| server.file(&id)),
-            conflict: None,
-            error: None,
+        let (client_ref, room) = (item.client_ref, server.room);
+        results.push(if room.is_some_and(|room| size > room) {
+            let (status, error) = (BatchStatus::Rejected, Some(no_room()));
+            BatchResult { client_ref, status, file: None, conflict: None, error }
+        } else if let Some(id) = server.commit(parent, name, content, replaces) {
+            let (status, file) = (BatchStatus::Created, Some(server.file(&id)));
+            BatchResult { client_ref, status, file, conflict: None, error: None }
+        } else {
+            let file = item.replace_file_id.unwrap_or_default();
+            let (status, conflict) = (BatchStatus::Conflict, Some(server.raise(&file)));
+            BatchResult { client_ref, status, file: None, conflict, error: None }
         });
     }
     Json(BatchResults { results }).into_response()
@@ -303,6 +309,9 @@ async fn content(
 
 async fn manifest(State(server): State<Shared>, Path(id): Path<String>) -> Response {
     let server = lock(&server);
+    if server.secret.contains(server.path(&id).trim_start_matches('/')) {
+        return refuse(ErrorCode::PermissionDenied);
+    }
     let Some(content) = server.nodes.get(&id).and_then(|node| node.content.clone()) else {
         return refuse(ErrorCode::NotFound);
     };
@@ -316,8 +325,25 @@ async fn manifest(State(server): State<Shared>, Path(id): Path<String>) -> Respo
     Json(Manifest { size: offset, checksum_sha256: None, chunks, version_id }).into_response()
 }
 
+fn no_room() -> ItemError {
+    let detail = "there is no room".to_owned();
+    ItemError { code: ErrorCode::QuotaExceeded, detail }
+}
+
+async fn resolve(State(server): State<Shared>, Path(id): Path<String>) -> Response {
+    let mut server = lock(&server);
+    if server.conflicts.remove(&id) {
+        Json(conflict(id, String::new())).into_response()
+    } else {
+        refuse(ErrorCode::NotFound)
+    }
+}
+
 async fn create_upload(State(server): State<Shared>, Json(upload): Json<CreateUpload>) -> Response {
     let mut server = lock(&server);
+    if server.room.is_some_and(|room| upload.file_size > room) {
+        return refuse(ErrorCode::QuotaExceeded);
+    }
     let id = format!("upl_{}", server.next());
     let session = Session { chunks: upload.chunks.clone().unwrap_or_default(), upload };
     let (total, missing) = (session.chunks.len(), server.missing(&session, 0));
@@ -407,20 +433,29 @@ async fn complete(State(server): State<Shared>, Path(id): Path<String>) -> Respo
         Some(id) => {
             Json(CompletedUpload { file_id: id.clone(), file: server.file(&id) }).into_response()
         }
-        None => conflict(),
+        None => {
+            let file = upload.replace_file_id.unwrap_or_default();
+            refuse_late(server.raise(&file))
+        }
     }
 }
 
-fn conflict() -> Response {
+fn refuse_late(conflict: Conflict) -> Response {
     let mut error = ErrorInfo::new(ErrorCode::VersionConflict, "r".to_owned());
-    error.conflict = Some(Box::new(Conflict {
-        id: "cfl_1".to_owned(),
+    error.conflict = Some(Box::new(conflict));
+    let detail = Detail::Sentence("It was changed meanwhile.".to_owned());
+    (StatusCode::CONFLICT, Json(ErrorBody { detail, error })).into_response()
+}
+
+fn conflict(id: String, file: String) -> Conflict {
+    Conflict {
+        id,
         tenant_id: "tnt_1".to_owned(),
         share_id: SHARE.to_owned(),
         device_id: None,
         user_id: "usr_1".to_owned(),
         resource_type: ItemType::File,
-        resource_id: "fil_1".to_owned(),
+        resource_id: file,
         conflict_type: ConflictType::Content,
         base_version_id: None,
         client_version: None,
@@ -430,7 +465,14 @@ fn conflict() -> Response {
         resolved_by: None,
         created_at: now(),
         resolved_at: None,
-    }));
-    let detail = Detail::Sentence("It was changed meanwhile.".to_owned());
-    (StatusCode::CONFLICT, Json(ErrorBody { detail, error })).into_response()
+    }
+}
+
+impl Server {
+    /// Notes a conflict about a file.
+    fn raise(&mut self, file: &str) -> Conflict {
+        let id = format!("cfl_{}", self.conflicts.len() + 1);
+        self.conflicts.insert(id.clone());
+        conflict(id, file.to_owned())
+    }
 }

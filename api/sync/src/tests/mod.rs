@@ -4,6 +4,7 @@
 mod deletions;
 mod feed;
 mod parts;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::fs;

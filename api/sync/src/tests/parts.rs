@@ -14,7 +14,7 @@ async fn what_another_run_is_writing_is_not_cleared_away_and_what_nobody_writes_
     server(&shared).write("x", b"x");
     let (held, left) = (ann.path(&part_name("a", "ver_1")), ann.path(&part_name("b", "ver_1")));
     fs::write(&left, b"left").expect("written");
-    let part = Part::claim(&held).expect("claimed");
+    let part = Part::claim(&held, false).expect("claimed");
     ann.sync().await;
     assert!(held.exists() && !left.exists());
     drop(part);
@@ -26,8 +26,8 @@ async fn what_another_run_is_writing_is_not_cleared_away_and_what_nobody_writes_
 fn a_part_is_written_by_one_and_takes_its_place_only_if_it_still_is_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, target) = (folder.path().join("part"), folder.path().join("x"));
-    let part = Part::claim(&path).expect("claimed");
-    assert!(Part::claim(&path).is_err(), "it is held");
+    let part = Part::claim(&path, false).expect("claimed");
+    assert!(Part::claim(&path, false).is_err(), "it is held");
     part.write_at(b"whole", 0).expect("written");
     // Somebody clears it away and begins anew.
     fs::remove_file(&path).expect("removed");
@@ -35,7 +35,7 @@ fn a_part_is_written_by_one_and_takes_its_place_only_if_it_still_is_itself() {
     assert!(part.take_place(&target, None).is_err());
     assert!(!target.exists());
     drop(part);
-    let part = Part::claim(&path).expect("claimed");
+    let part = Part::claim(&path, false).expect("claimed");
     assert!(part.take_place(&target, None).expect("renamed"));
     assert_eq!(fs::read(target).expect("read"), b"h");
 }
