@@ -130,7 +130,10 @@ pub(crate) enum Command {
     },
     /// Upload files; only what the server lacks travels
     #[command(after_help = "Example:\n  scaidrive put disk.img Team:/images/\n  \
-                            scaidrive put -r ./photos Team:/")]
+                            scaidrive put -r ./photos Team:/\n\n\
+                            A folder goes into a folder that is there, under its own name. One \
+                            that has its name already is brought up to date, unless the place \
+                            ends with a slash. What is there is not sent again.")]
     Put {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
@@ -142,7 +145,10 @@ pub(crate) enum Command {
     },
     /// Download a file or folder; only what is not here travels
     #[command(after_help = "Example:\n  scaidrive get Team:/images/disk.img\n  \
-                            scaidrive get -r Team:/photos ./photos")]
+                            scaidrive get -r Team:/photos ./photos\n\n\
+                            A folder goes into a folder that is there, under its own name. One \
+                            that has its name already is brought up to date, unless the target \
+                            ends with a slash.")]
     Get {
         #[arg(value_name = "SHARE:/PATH")]
         place: String,
