@@ -288,6 +288,13 @@ pub fn bounds(limit: Option<u32>, offset: Option<u32>, most: u32) -> Result<(u64
     }
 }
 
+/// The part of a list that is asked for, and how long the list is.
+pub fn part<T>(all: Vec<T>, (offset, limit): (u64, u32)) -> (Vec<T>, u64) {
+    let total = all.len() as u64;
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    (all.into_iter().skip(offset).take(limit as usize).collect(), total)
+}
+
 /// An id in the path. What is not even an id of the kind is simply not there.
 pub fn path_id<I: std::str::FromStr>(
     text: &str,

@@ -11,6 +11,7 @@ mod json;
 mod keys;
 mod late;
 mod outside;
+mod pages;
 mod realtime;
 mod repeated;
 mod specification;

@@ -10,6 +10,7 @@ use api_ops::meta::table;
 use api_ops::meta::table::device::{Devices, Preference, Preferences as DevicePreferences};
 use api_ops::meta::{Command, Reader};
 use api_ops::{Call, OpError};
+use api_types::v1::PageQuery;
 use api_types::v1::sync::{
     Device, DeviceCursor, DeviceList, PatchDevice, PreferenceMode, Preferences, PreferencesQuery,
     RegisterDevice,
@@ -17,13 +18,13 @@ use api_types::v1::sync::{
 use api_types::{Patch, Time};
 use axum::Json;
 use axum::extract::{Path, State};
-use node_base::{DeviceId, ShareId};
+use node_base::{DeviceId, ShareId, limits};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::{CreatedAs, Done, Tagged};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, device, id, not_null, path_id};
+use crate::extract::{Asked, Asking, Asks, bounds, device, id, not_null, part, path_id};
 use crate::present::filled;
 use crate::state::ApiState;
 
@@ -83,21 +84,23 @@ async fn show(
 
 /// List one's devices
 #[utoipa::path(
-    get, path = "/sync/devices", operation_id = "list_devices", tag = "sync",
+    get, path = "/sync/devices", operation_id = "list_devices", tag = "sync", params(PageQuery),
     responses((status = 200, description = "As it is now.", body = DeviceList)),
 )]
 async fn list(
     State(state): State<ApiState>,
     Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
 ) -> Result<Json<DeviceList>, ApiError> {
-    let devices: Vec<Device> = state
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
+    let (devices, total) = state
         .ops
-        .ask(&call, |tables, viewer| {
-            let views = sync::devices(tables, viewer)?;
-            views.into_iter().map(|view| present(tables, viewer, view)).collect()
+        .ask(&call, move |tables, viewer| {
+            let (views, total) = part(sync::devices(tables, viewer)?, bounds);
+            let devices = views.into_iter().map(|view| present(tables, viewer, view));
+            Ok((devices.collect::<Result<Vec<Device>, _>>()?, total))
         })
         .await?;
-    let total = devices.len() as u64;
     Ok(Json(DeviceList { devices, total }))
 }
 

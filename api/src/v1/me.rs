@@ -21,13 +21,13 @@ use utoipa_axum::routes;
 
 use crate::answer::{Done, Tagged};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, bounds, path_id};
+use crate::extract::{Asked, Asking, Asks, bounds, part, path_id};
 use crate::present;
 use crate::state::ApiState;
 use crate::v1::permissions::target_of;
 
 /// How many recent files are shown.
-const RECENT: usize = 50;
+const RECENT: usize = 100;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -79,17 +79,18 @@ async fn get_me(
 }
 
 /// The shares the caller is a member of, directly and by groups.
-#[utoipa::path(get, path = "/users/me/shares", tag = "users",
-    responses((status = 200, description = "All of them.", body = MyShares)))]
+#[utoipa::path(get, path = "/users/me/shares", tag = "users", params(PageQuery),
+    responses((status = 200, description = "A page of shares.", body = MyShares)))]
 async fn list_my_shares(
     State(state): State<ApiState>,
     Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
 ) -> Result<Json<MyShares>, ApiError> {
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
     let views =
         state.ops.ask(&call, |tables, viewer| Ok(share::memberships(tables, viewer)?)).await?;
-    let shares: Vec<MyShare> = views.into_iter().map(my_share).collect();
-    let total = shares.len() as u64;
-    Ok(Json(MyShares { shares, total }))
+    let (views, total) = part(views, bounds);
+    Ok(Json(MyShares { shares: views.into_iter().map(my_share).collect(), total }))
 }
 
 fn my_share(view: share::ShareView) -> MyShare {
@@ -202,31 +203,36 @@ async fn get_my_stats(
 }
 
 /// The files that the caller made or changed last.
-#[utoipa::path(get, path = "/users/me/recent", tag = "users",
-    responses((status = 200, description = "The latest first.", body = ItemList)))]
+#[utoipa::path(get, path = "/users/me/recent", tag = "users", params(PageQuery),
+    responses((status = 200, description = "The latest first, at most 100 in all.", body = ItemList)))]
 async fn list_my_recent(
     State(state): State<ApiState>,
     Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
 ) -> Result<Json<ItemList>, ApiError> {
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
     let views =
         state.ops.ask(&call, |tables, viewer| Ok(recent::list(tables, viewer, RECENT)?)).await?;
-    let total = views.len() as u64;
+    let (views, total) = part(views, bounds);
     Ok(Json(item_list(call.caller.tenant, &views, total)))
 }
 
 /// The caller's favourites.
-#[utoipa::path(get, path = "/users/me/favorites", tag = "users",
+#[utoipa::path(get, path = "/users/me/favorites", tag = "users", params(PageQuery),
     responses((status = 200, description = "The newest first.", body = FavoriteList)))]
 async fn list_my_favorites(
     State(state): State<ApiState>,
     Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
 ) -> Result<Json<FavoriteList>, ApiError> {
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
     let tenant = call.caller.tenant;
-    let favorites = state
+    let (favorites, total) = state
         .ops
         .ask(&call, move |tables, viewer| {
-            let mut favorites = Vec::new();
-            for (target, at) in people::favorites(tables, viewer)? {
+            let (found, total) = part(people::favorites(tables, viewer)?, bounds);
+            let mut favorites = Vec::with_capacity(found.len());
+            for (target, at) in found {
                 let (resource_type, resource_id) = present::permission::target(target);
                 let (name, share_id, item) = match target {
                     Target::Share(id) => {
@@ -245,10 +251,9 @@ async fn list_my_favorites(
                     Favorite { resource_type, resource_id, name, share_id, item, created_at };
                 favorites.push(favorite);
             }
-            Ok(favorites)
+            Ok((favorites, total))
         })
         .await?;
-    let total = favorites.len() as u64;
     Ok(Json(FavoriteList { favorites, total }))
 }
 
@@ -293,17 +298,20 @@ async fn remove_my_favorite(
 }
 
 /// Invitations to the caller's address that wait for an answer.
-#[utoipa::path(get, path = "/users/me/invitations", tag = "users",
-    responses((status = 200, description = "All of them.", body = MyInvitations)))]
+#[utoipa::path(get, path = "/users/me/invitations", tag = "users", params(PageQuery),
+    responses((status = 200, description = "A page of invitations.", body = MyInvitations)))]
 async fn list_my_invitations(
     State(state): State<ApiState>,
     Asking(call): Asking,
+    Asks(query): Asks<PageQuery>,
 ) -> Result<Json<MyInvitations>, ApiError> {
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
     let (rows, now) = state
         .ops
         .ask(&call, |tables, viewer| Ok((share::my_invitations(tables, viewer)?, viewer.now())))
         .await?;
-    let invitations: Vec<MyInvitation> = rows
+    let (rows, total) = part(rows, bounds);
+    let invitations = rows
         .into_iter()
         .map(|row| MyInvitation {
             id: row.id.to_string(),
@@ -317,7 +325,6 @@ async fn list_my_invitations(
             expires_at: Some(Time(row.invitation.expires_at)),
         })
         .collect();
-    let total = invitations.len() as u64;
     Ok(Json(MyInvitations { invitations, total }))
 }
 
