@@ -204,7 +204,7 @@ async fn get_my_stats(
 
 /// The files that the caller made or changed last.
 #[utoipa::path(get, path = "/users/me/recent", tag = "users", params(PageQuery),
-    responses((status = 200, description = "The latest first, at most 100 in all.", body = ItemList)))]
+    responses((status = 200, description = "The latest first, 100 in all.", body = ItemList)))]
 async fn list_my_recent(
     State(state): State<ApiState>,
     Asking(call): Asking,
