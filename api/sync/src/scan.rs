@@ -83,6 +83,12 @@ pub(crate) struct LeftAlone {
     pub(crate) reason: String,
 }
 
+impl std::fmt::Display for LeftAlone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "left alone: {}: {}", self.path, self.reason)
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {

@@ -16,7 +16,7 @@ use crate::disk::{self, Kind};
 use crate::engine::{Engine, TransferError};
 use crate::failure::{Exit, Failure};
 use crate::place::{self, Found, Place};
-use crate::scan::{self, Selection};
+use crate::scan::{self, LeftAlone, Selection};
 use crate::session;
 use crate::state::{Edit, State};
 use crate::upload::{self, Destination, Small, Source};
@@ -62,7 +62,8 @@ pub(crate) async fn put(
         let planned = plan_one(&engine, &target, file, files.len() > 1, recursive, &mut plan).await;
         plan.problems.extend(planned.err());
     }
-    let Plan { work, mut problems } = plan;
+    let Plan { work, left_alone, mut problems } = plan;
+    desk.output.some_of(left_alone.iter().map(LeftAlone::to_string));
     engine.bar.inc_length(work.iter().map(|work| work.source.stamp.size).sum());
     let state = open_transfers()?;
     send_all(&engine, &target, work, state, &mut problems).await;
@@ -73,6 +74,7 @@ pub(crate) async fn put(
 #[derive(Default)]
 struct Plan {
     work: Vec<Work>,
+    left_alone: Vec<LeftAlone>,
     problems: Vec<Failure>,
 }
 
@@ -174,9 +176,7 @@ async fn plan_folder(
     let scanned = engine.world.blocking(move || scan::scan(&at, policy, &selection)).await;
     let mut scan = scanned.map_err(|error| Failure::file("looking into", disk_root, &error))?;
     plan.problems.append(&mut scan.problems);
-    for left in &scan.left_alone {
-        tracing::warn!(path = left.path, reason = left.reason, "left alone");
-    }
+    plan.left_alone.append(&mut scan.left_alone);
     let mut folders = BTreeMap::from([(String::new(), root)]);
     let mut there: BTreeMap<String, BTreeMap<Option<NameKey>, Item>> = BTreeMap::new();
     for (path, local) in &scan.tree {

@@ -8,7 +8,7 @@ use crate::disk;
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure};
 use crate::place::{Found, Place};
-use crate::scan::Selection;
+use crate::scan::{LeftAlone, Selection};
 use crate::session;
 use crate::state::State;
 use crate::sync::{self, Pair};
@@ -47,8 +47,7 @@ pub(crate) async fn sync(desk: &Desk, arguments: SyncArguments) -> Result<(), Fa
              and nothing was deleted",
         );
     }
-    let left = outcome.left_alone.iter();
-    desk.output.some_of(left.map(|left| format!("left alone: {}: {}", left.path, left.reason)));
+    desk.output.some_of(outcome.left_alone.iter().map(LeftAlone::to_string));
     desk.output
         .some_of(outcome.problems.iter().map(|problem| format!("error: {}", problem.line())));
     desk.output.figures(&engine.figures())?;
