@@ -13,6 +13,7 @@
 mod bench;
 mod ci;
 mod cluster;
+mod coverage;
 mod failure;
 mod project;
 mod python;
@@ -31,6 +32,9 @@ usage: cargo xtask CHORE
                             measure against yardsticks taken in the same run;
                             a table, and JSON in target/bench.json
                             scenarios: large, delta, small, requests
+  coverage [--seeds N] [--from SEED]
+                            which lines of the parts that agree and store are
+                            reached by the simulator's seeds
   cluster [up [N]|status|down|chaos [SECONDS]|...]
                             a cluster on this machine, to be broken by hand;
                             without a word, all that can be done to it
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Some("bench") => {
             bench::Options::read(rest).and_then(|options| bench::run(&Project::find()?, &options))
         }
+        Some("coverage") => coverage::Options::read(rest)
+            .and_then(|options| coverage::run_seeds(&Project::find()?, &options)),
         Some("cluster") => Project::find().and_then(|project| cluster::obey(&project, rest)),
         Some(_) => Err(Failure::Usage),
     };
