@@ -168,11 +168,9 @@ mod tests {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             Options::read(&words).ok()
         };
-        assert_eq!(read(""), Some(Options { seeds: 300, from: "1".to_owned() }));
-        assert_eq!(
-            read("--seeds 5 --from 3.9"),
-            Some(Options { seeds: 5, from: "3.9".to_owned() })
-        );
+        let options = |seeds: u32, from: &str| Some(Options { seeds, from: from.to_owned() });
+        assert_eq!(read(""), options(300, "1"));
+        assert_eq!(read("--seeds 5 --from 3.9"), options(5, "3.9"));
         assert_eq!(read("--seeds many"), None);
         assert_eq!(read("--seeds"), None);
         assert_eq!(read("--jobs 2"), None);
