@@ -155,7 +155,10 @@ mod tests {
 
     #[test]
     fn lines_count_for_the_folder_they_are_in() {
-        let file = |name: &str, count: u64, covered: u64| json!({"filename": name, "summary": {"lines": {"count": count, "covered": covered}}});
+        let file = |name: &str, count: u64, covered: u64| {
+            let lines = json!({"count": count, "covered": covered});
+            json!({"filename": name, "summary": {"lines": lines}})
+        };
         let files = [file("/w/raft/src/a.rs", 10, 9), file("/w/raft/meta/src/b.rs", 20, 1)];
         let lines = lines_below(Path::new("/w/raft/src"), &files);
         assert_eq!(lines, Lines { all: 10, reached: 9 });
