@@ -3,6 +3,7 @@
 
 use api_ops::meta::Command;
 use api_ops::meta::command::Upkeep;
+use api_types::v1::folders::ROOT;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header;
@@ -35,6 +36,12 @@ impl Desk {
 
     pub(super) async fn get(&self, path: &str) -> Reply {
         self.fixture.get(&self.token, path).await
+    }
+
+    /// How many things are in the share's root.
+    pub(super) async fn listed(&self) -> u64 {
+        let list = format!("/folders/{ROOT}/children?share_id={}", self.share);
+        self.get(&list).await.expect(200).json()["total"].as_u64().expect("a number")
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Reply {
@@ -230,8 +237,7 @@ fn a_checksum_that_is_not_the_bytes_commits_nothing() {
         let wrong = json!({"checksum_sha256": sha256(b"else").to_string()});
         let refused = desk.post(&path, wrong).await.expect(422);
         assert_eq!(refused.code(), "CHECKSUM_MISMATCH");
-        let list = format!("/folders/root/children?share_id={}", desk.share);
-        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 0);
+        assert_eq!(desk.listed().await, 0);
         let right = json!({"checksum_sha256": sha256(&[a, b].concat()).to_string()});
         let made = desk.post(&path, right).await.expect(200).json();
         assert_eq!(made["checksum_status"], "verified");

@@ -60,8 +60,7 @@ fn full_drives_take_nothing_lose_nothing_and_go_on_when_there_is_room() {
         refused(desk.complete(&session).await, 422, "VALIDATION");
         let state = desk.get(&format!("/uploads/{session}")).await.expect(200).json();
         assert_eq!(state["missing"], json!([0, 1]));
-        let list = format!("/folders/root/children?share_id={}", desk.share);
-        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 1);
+        assert_eq!(desk.listed().await, 1);
         let content = format!("/files/{}/content", text(&before["id"]));
         assert_eq!(desk.get(&content).await.expect(200).body, noise(5_000, 9));
         // What is known already needs no room.
@@ -74,6 +73,6 @@ fn full_drives_take_nothing_lose_nothing_and_go_on_when_there_is_room() {
         let content = format!("/files/{}/content", text(&made["id"]));
         let whole = [noise(70_000, 1), noise(70_000, 2)].concat();
         assert_eq!(desk.get(&content).await.expect(200).body, whole);
-        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 5);
+        assert_eq!(desk.listed().await, 5);
     });
 }

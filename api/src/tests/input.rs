@@ -128,8 +128,7 @@ fn a_field_behind_the_content_is_not_passed_over() {
         let share = desk.share.as_str();
         let late = form(&[("share_id", share), ("name", "a"), ("file", "x"), ("folder_id", "")]);
         refused(desk.send("POST", "/files", kind, late).await, 422, "VALIDATION");
-        let list = format!("/folders/root/children?share_id={share}");
-        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 0);
+        assert_eq!(desk.listed().await, 0);
         let other = form(&[("share_id", share), ("name", "a"), ("file", "x"), ("submit", "Send")]);
         desk.send("POST", "/files", kind, other).await.expect(201);
     });
@@ -268,8 +267,7 @@ fn forms_that_bring_no_file() {
         ] {
             refused(desk.send("POST", &batch, kind, form(&parts)).await, status, code);
         }
-        let list = format!("/folders/root/children?share_id={share}");
-        assert_eq!(desk.get(&list).await.expect(200).json()["total"], 0);
+        assert_eq!(desk.listed().await, 0);
     });
 }
 

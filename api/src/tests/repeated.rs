@@ -208,11 +208,6 @@ fn a_form_with_a_long_file_is_answered_again_when_its_folder_is_gone() {
     });
 }
 
-async fn listed(desk: &Desk) -> u64 {
-    let list = format!("/folders/root/children?share_id={}", desk.share);
-    desk.get(&list).await.expect(200).json()["total"].as_u64().expect("a number")
-}
-
 #[test]
 fn a_batch_of_files_stands_for_its_items_and_contents() {
     run(|fixture| async move {
@@ -235,7 +230,7 @@ fn a_batch_of_files_stands_for_its_items_and_contents() {
         reused(send("one", "a", ["x", "z"]).await);
         reused(send("one", "a", ["xy", ""]).await);
         reused(send("one", "c", ["x", "y"]).await);
-        assert_eq!(listed(&desk).await, 2);
+        assert_eq!(desk.listed().await, 2);
         let file = text(&first["results"][1]["file"]["id"]);
         assert_eq!(desk.get(&format!("/files/{file}/content")).await.expect(200).text(), "y");
     });
@@ -263,7 +258,7 @@ fn a_form_stands_for_its_fields_and_content() {
         assert_eq!(send("two", "a", "hello").await.expect(201).json(), first);
         reused(send("one", "a", "hollo").await);
         reused(send("one", "b", "hello").await);
-        assert_eq!(listed(&desk).await, 1);
+        assert_eq!(desk.listed().await, 1);
     });
 }
 

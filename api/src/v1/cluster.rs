@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use crate::answer::{CreatedAs, Done};
 use crate::error::ApiError;
-use crate::extract::{Asked, Asking, Asks, bounds};
+use crate::extract::{Asked, Asking, Asks, bounds, part};
 use crate::present::cluster as present;
 use crate::socket::cluster::{SECONDS, USES};
 use crate::state::ApiState;
@@ -126,12 +126,9 @@ async fn list_nodes(
     Asking(call): Asking,
     Asks(query): Asks<PageQuery>,
 ) -> Result<Json<NodeList>, ApiError> {
-    let (offset, limit) = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
+    let bounds = bounds(query.limit, query.offset, limits::PAGE_MAX)?;
     let told = look(&state, &call).await?;
-    let all = nodes(&state, &told);
-    let total = all.len() as u64;
-    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let nodes = all.into_iter().skip(offset).take(limit as usize).collect();
+    let (nodes, total) = part(nodes(&state, &told), bounds);
     Ok(Json(NodeList { nodes, total }))
 }
 

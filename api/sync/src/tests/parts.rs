@@ -39,3 +39,15 @@ fn a_part_is_written_by_one_and_takes_its_place_only_if_it_still_is_itself() {
     assert!(part.take_place(&target, None).expect("renamed"));
     assert_eq!(fs::read(target).expect("read"), b"h");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_replaces_a_private_file_is_private_from_its_first_byte() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("part");
+    let part = Part::claim(&path, true).expect("claimed");
+    let mode = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(part);
+}
