@@ -349,7 +349,6 @@ async fn start(
     let config = Arc::new(settings.openraft().map_err(OpenError::Settings)?);
     let (inner, at) = (world.clone(), path.clone());
     let folder = world.blocking(move || Folder::open_as(&inner, &at, node)).await?;
-    let log = LogStore::open(&world, node, &path.join("log"), settings.log()).await?;
     let (inner, tables, chosen) = (world.clone(), path.join("tables"), settings.clone());
     let open = move || {
         let failed = |source| OpenError::Tables { folder: tables.clone(), source };
@@ -357,6 +356,8 @@ async fn start(
         Machine::new(&inner, engine, rules.apply).map_err(failed)
     };
     let (machine, closed) = world.blocking(open).await?;
+    let at = path.join("log");
+    let log = LogStore::open(&world, node, &at, settings.log(), machine.durable()).await?;
     proof::begin(&world, &path, folder.identity(), &machine).await?;
     let (cluster, known_cluster) =
         watch::channel(folder.identity().and_then(|identity| identity.cluster));

@@ -54,6 +54,15 @@ pub(crate) struct Progress {
     pub(crate) command: u64,
 }
 
+/// What of the tables is kept even when the power goes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Durable {
+    /// The index of the last entry that they hold.
+    pub(crate) entry: Option<u64>,
+    /// Why no more will be: the tables could not be written.
+    pub(crate) failure: Option<String>,
+}
+
 /// The tables of one node. Clones are the same tables.
 #[derive(Clone)]
 pub(crate) struct Machine(Arc<Shared>);
@@ -69,6 +78,7 @@ struct Shared {
     /// Whether anything was written since the last durable commit.
     is_dirty: Mutex<bool>,
     progress: watch::Sender<Progress>,
+    durable: watch::Sender<Durable>,
     /// Dropped after the tables, which tells that they are closed.
     _open: oneshot::Sender<()>,
 }
@@ -95,6 +105,8 @@ impl Machine {
             apply,
             tables: RwLock::new(tables),
             progress: watch::channel(progress(&note)).0,
+            // What is found at a start was found on the drive.
+            durable: watch::channel(Durable { entry: progress(&note).entry, failure: None }).0,
             note: Mutex::new(note),
             has_snapshot: Mutex::new(false),
             is_dirty: Mutex::new(false),
@@ -111,6 +123,11 @@ impl Machine {
         self.0.progress.subscribe()
     }
 
+    /// Up to where the tables no longer need the log.
+    pub(crate) fn durable(&self) -> watch::Receiver<Durable> {
+        self.0.durable.subscribe()
+    }
+
     /// Does `work` with the tables where it may block.
     pub(crate) async fn on_tables<T: Send + 'static>(
         &self,
@@ -123,9 +140,27 @@ impl Machine {
     /// Makes the tables durable, if there is anything to.
     pub(crate) async fn sync(&self) -> Result<(), TableError> {
         if std::mem::take(&mut *lock(&self.0.is_dirty)) {
-            self.on_tables(|tables| tables.sync()).await?;
+            self.make_durable().await?;
         }
         Ok(())
+    }
+
+    async fn make_durable(&self) -> Result<(), TableError> {
+        // What is noted was written before.
+        let written = progress(&lock(&self.0.note)).entry;
+        self.on_tables(|tables| tables.sync()).await?;
+        self.kept(written);
+        Ok(())
+    }
+
+    fn kept(&self, entry: Option<u64>) {
+        self.0.durable.send_modify(|durable| durable.entry = durable.entry.max(entry));
+    }
+
+    /// Tells openraft that the tables cannot be written, and whoever waits until they are.
+    fn failed(&self, error: &TableError) -> StorageError {
+        self.0.durable.send_modify(|durable| durable.failure = Some(error.to_string()));
+        StorageIOError::write_state_machine(AnyError::new(error)).into()
     }
 
     fn arrived(&self, note: Note) {
@@ -181,7 +216,9 @@ impl Machine {
         // Closing tables writes to them.
         self.0.world.blocking(move || drop(old)).await;
         *lock(&self.0.has_snapshot) = true;
+        let entry = progress(&note).entry;
         self.arrived(note);
+        self.kept(entry);
         Ok(())
     }
 }
@@ -228,10 +265,6 @@ fn reading(error: &TableError) -> StorageError {
     StorageIOError::read_state_machine(AnyError::new(error)).into()
 }
 
-fn writing(error: &TableError) -> StorageError {
-    StorageIOError::write_state_machine(AnyError::new(error)).into()
-}
-
 impl RaftStateMachine<Types> for Machine {
     type SnapshotBuilder = Self;
 
@@ -246,7 +279,7 @@ impl RaftStateMachine<Types> for Machine {
         I::IntoIter: OptionalSend,
     {
         let entries = entries.into_iter().collect();
-        self.apply_all(entries).await.map_err(|error| writing(&error))
+        self.apply_all(entries).await.map_err(|error| self.failed(&error))
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {
@@ -262,7 +295,7 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         snapshot: Box<SnapshotData>,
     ) -> Result<(), StorageError> {
-        self.install(meta, *snapshot).await.map_err(|error| writing(&error))
+        self.install(meta, *snapshot).await.map_err(|error| self.failed(&error))
     }
 
     /// The tables as they are now: a snapshot that was kept since it was built would keep every
@@ -285,7 +318,7 @@ impl RaftSnapshotBuilder<Types> for Machine {
     /// purges the log up to here.
     async fn build_snapshot(&mut self) -> Result<Moment, StorageError> {
         let (note, tables) = self.moment().await.map_err(|error| reading(&error))?;
-        self.on_tables(|tables| tables.sync()).await.map_err(|error| writing(&error))?;
+        self.make_durable().await.map_err(|error| self.failed(&error))?;
         *lock(&self.0.has_snapshot) = true;
         Ok(snapshot(&note, tables))
     }

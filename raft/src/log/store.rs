@@ -17,11 +17,12 @@ use node_base::plant::{self, Bug};
 use node_world::World;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::files::{self, Files};
 use super::index::{Index, Where};
 use super::{LogError, LogSettings};
+use crate::machine::Durable;
 use crate::types::{Entry, LogId, StorageError, Types, Vote, decode_entry};
 
 /// About how many bytes one message to a peer carries: more entries wait for the next.
@@ -45,10 +46,11 @@ pub(crate) struct LogStore {
     bytes: Arc<AtomicU64>,
     memory: Arc<Mutex<Memory>>,
     files: Arc<tokio::sync::Mutex<Files>>,
+    tables: watch::Receiver<Durable>,
 }
 
 impl LogStore {
-    /// Opens the log in `folder`, or makes it.
+    /// Opens the log in `folder`, or makes it. `tables` tells what no longer needs it.
     ///
     /// **A restarted node never resumes as leader.** openraft takes up its leadership again at
     /// start-up when it finds its own vote committed. A leader that crashed before its last entries
@@ -60,6 +62,7 @@ impl LogStore {
         node: NodeId,
         folder: &Path,
         settings: LogSettings,
+        tables: watch::Receiver<Durable>,
     ) -> Result<Self, LogError> {
         let (inner, folder) = (world.clone(), folder.to_owned());
         let recovered = world.blocking(move || Files::open(&inner, &folder, &settings)).await?;
@@ -74,6 +77,7 @@ impl LogStore {
             bytes: Arc::new(AtomicU64::new(recovered.files.bytes())),
             memory: Arc::new(Mutex::new(memory)),
             files: Arc::new(tokio::sync::Mutex::new(recovered.files)),
+            tables,
         })
     }
 
@@ -173,7 +177,20 @@ impl LogStore {
         Ok(())
     }
 
+    /// **Nothing is purged that the tables do not keep.** When openraft installs a snapshot it
+    /// purges the log up to there at once, beside the installing. If the power went in between,
+    /// neither the log nor the tables would have those entries, and the node never start again.
     async fn purge_durably(&self, upto: LogId) -> Result<(), LogError> {
+        let mut tables = self.tables.clone();
+        let is_over =
+            |durable: &Durable| durable.entry >= Some(upto.index) || durable.failure.is_some();
+        let failure = match tables.wait_for(is_over).await {
+            Ok(durable) => durable.failure.clone(),
+            Err(_) => Some("they were closed".to_owned()),
+        };
+        if let Some(why) = failure {
+            return Err(LogError::Stopped(format!("the tables cannot be written: {why}")));
+        }
         let files = self.files().await;
         let work = move |files: &mut Files| {
             let facts = super::slots::Facts { purged: Some(upto.into()), ..files.facts };

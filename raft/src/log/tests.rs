@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use node_base::NodeId;
+use node_base::{Duration, NodeId};
 use node_world::{OpenMode, World};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::{CommittedLeaderId, EntryPayload, LogState, RaftLogReader};
@@ -14,9 +14,10 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use simulator_world::{Options, Sim, Simulation, run};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{LogError, LogSettings, LogStore};
+use crate::machine::Durable;
 use crate::types::{Entry, LogId, Vote};
 
 const NODE: NodeId = NodeId(1);
@@ -33,7 +34,15 @@ fn entry(term: u64, index: u64, len: usize) -> Entry {
 }
 
 async fn open(world: &World) -> Result<LogStore, LogError> {
-    LogStore::open(world, NODE, Path::new(FOLDER), SETTINGS).await
+    let tables = Durable { entry: Some(u64::MAX), failure: None };
+    open_behind(world, watch::channel(tables).1).await
+}
+
+async fn open_behind(
+    world: &World,
+    tables: watch::Receiver<Durable>,
+) -> Result<LogStore, LogError> {
+    LogStore::open(world, NODE, Path::new(FOLDER), SETTINGS, tables).await
 }
 
 async fn reopen(world: &World) -> LogStore {
@@ -60,6 +69,33 @@ fn the_own_committed_vote_comes_back_as_not_committed() {
             let mut log = reopen(&world).await;
             assert_eq!(log.read_vote().await, Ok(Some(expected)), "after a restart");
         }
+    });
+}
+
+#[test]
+fn what_the_tables_do_not_keep_is_not_purged() {
+    run(1, async |world| {
+        let (tables, durable) = watch::channel(Durable { entry: Some(2), failure: None });
+        let mut log = open_behind(&world, durable).await.expect("the log opens");
+        log.blocking_append((1..=4).map(|index| entry(1, index, 10))).await.expect("it is written");
+        log.purge(id(1, 2)).await.expect("the tables keep that");
+        assert_eq!(ids(&mut log).await, [id(1, 3), id(1, 4)]);
+
+        let purge = |log: &LogStore, to| {
+            let mut log = log.clone();
+            world.spawn(async move { log.purge(to).await })
+        };
+        let waiting = purge(&log, id(1, 9));
+        world.sleep(Duration::from_secs(60)).await;
+        let kept: Vec<Entry> = log.since(3).await.expect("it can be read");
+        assert_eq!(kept.len(), 2, "the snapshot is not on the drive yet");
+        tables.send_modify(|tables| tables.entry = Some(9));
+        waiting.await.expect("it ends").expect("it is purged");
+        assert_eq!(log.get_log_state().await.expect("it is known").last_log_id, Some(id(1, 9)));
+
+        let waiting = purge(&log, id(1, 20));
+        tables.send_modify(|tables| tables.failure = Some("the drive is full".to_owned()));
+        assert!(waiting.await.expect("it ends").is_err(), "nobody waits for what does not come");
     });
 }
 

@@ -219,6 +219,47 @@ fn when_the_leader_is_gone_another_takes_over_and_it_catches_up_later() {
 }
 
 #[test]
+fn a_node_that_loses_power_while_it_takes_a_snapshot_starts_again() {
+    run(12, async |sim| {
+        let mut cluster = Cluster::found(sim.clone()).await;
+        let mut lost = 0;
+        for changes in (0..100).step_by(2) {
+            let leader = loop {
+                if let Some(leader) = cluster.leader() {
+                    break leader;
+                }
+                sim.sleep(Duration::from_millis(50)).await;
+            };
+            let at = (leader + 1) % 3;
+            let node = NodeId(at as u64 + 1);
+            sim.crash(node);
+            // Enough that the log it missed is purged.
+            for count in 0..60 {
+                while !cluster.propose(leader, 10 + changes, count).await {
+                    sim.sleep(Duration::from_millis(50)).await;
+                }
+            }
+            let (world, target) = (sim.world(node), cluster.nodes[leader].1.applied());
+            sim.crash_instead_of_change(node, changes);
+            let inner = world.clone();
+            let opened = world.spawn(async move { open(&inner, node).await });
+            if let Ok(raft) = opened.await {
+                let raft = raft.expect("it opens");
+                while sim.is_up(node) && raft.applied() < target {
+                    sim.sleep(Duration::from_millis(20)).await;
+                }
+            }
+            lost += u64::from(!sim.is_up(node));
+            sim.crash_instead_of_change(node, u64::MAX);
+            sim.crash(node);
+            cluster.restart(at).await;
+            assert_eq!(cluster.rows(at).await, cluster.rows(leader).await);
+        }
+        assert!(lost > 10, "the power went in the middle of work {lost} times");
+    });
+}
+
+#[test]
 fn a_node_that_is_cut_off_answers_stale_reads_alone() {
     run(3, async |sim| {
         let cluster = Cluster::found(sim.clone()).await;

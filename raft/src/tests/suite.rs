@@ -18,7 +18,7 @@ use simulator_world::{Options, Simulation};
 
 use super::RULES;
 use crate::log::{LogSettings, LogStore};
-use crate::machine::Machine;
+use crate::machine::{Durable, Machine};
 use crate::tables::redb::Redb;
 use crate::types::{StorageError, Types};
 
@@ -34,7 +34,9 @@ impl StoreBuilder<Types, LogStore, Machine> for Builder {
         let folder = PathBuf::from(format!("/suite-{number}"));
         let settings = LogSettings { segment_bytes: 300, cache_bytes: 100 };
         let path = folder.join("log");
-        let log = LogStore::open(&self.world, NodeId(0), &path, settings);
+        let unneeded = Durable { entry: Some(u64::MAX), failure: None };
+        let unneeded = tokio::sync::watch::channel(unneeded).1;
+        let log = LogStore::open(&self.world, NodeId(0), &path, settings, unneeded);
         let log = log.await.expect("a new log can be made");
         let redb = Redb::open(&self.world, &folder.join("tables"), 1 << 20);
         let tables = Arc::new(redb.expect("new tables can be made"));
