@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use simulator_world::Chance;
 
 /// How options are drawn from a seed.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// The number of a run, with the version of the options that it stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -169,6 +169,14 @@ pub(crate) struct Workload {
     pub(crate) fillers: u64,
     /// Clients that do what no order is looked for in.
     pub(crate) minglers: u64,
+    /// Whether somebody looks after users, groups and quotas.
+    pub(crate) stewards: u64,
+    /// Whether somebody looks after a share: its rules, its members, files by the dozen.
+    pub(crate) hosts: u64,
+    /// Whether somebody looks at what is their own: devices, favorites, lists.
+    pub(crate) visitors: u64,
+    /// Whether somebody signs in with a password, on a device.
+    pub(crate) signers: u64,
     /// A client rests up to this long between two operations.
     pub(crate) pause_ms_max: u64,
     /// The largest file that is uploaded.
@@ -310,6 +318,10 @@ impl Workload {
             permitters: chance.range(0..3),
             fillers: chance.range(0..2),
             minglers: chance.range(0..3),
+            stewards: chance.range(0..2),
+            hosts: chance.range(0..2),
+            visitors: chance.range(0..2),
+            signers: u64::from(chance.happens(0.2)),
             pause_ms_max: pick(chance, &[800, 2_000, 4_000]),
             file_bytes_max: pick(chance, &[20_000, 300_000, 1_500_000]),
         }

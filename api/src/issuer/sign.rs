@@ -75,8 +75,13 @@ impl OwnIssuer {
         if token.header.typ.as_deref() != Some(ACCESS_TYPE) {
             return Err(crate::auth::refused(TokenError::NotAccess));
         }
-        let keys = published(ops).await?;
-        token.verify(&keys).map_err(crate::auth::refused)
+        let mut verified = token.verify(&published(ops).await?);
+        if matches!(verified, Err(TokenError::Key)) {
+            // It may be a key that this node has not heard of yet.
+            let keys = ops.look_now(query::identity::signing_keys).await?;
+            verified = token.verify(&public_halves(keys));
+        }
+        verified.map_err(crate::auth::refused)
     }
 
     /// Gives out an access token for a user.
@@ -203,7 +208,11 @@ async fn keys(ops: &Ops) -> Result<Vec<(String, SigningKey)>, OpError> {
 /// # Errors
 /// Why they could not be read.
 pub(crate) async fn published(ops: &Ops) -> Result<JwkSet, OpError> {
-    let keys = keys(ops).await?.into_iter().filter_map(|(kid, key)| {
+    Ok(public_halves(keys(ops).await?))
+}
+
+fn public_halves(keys: Vec<(String, SigningKey)>) -> JwkSet {
+    let keys = keys.into_iter().filter_map(|(kid, key)| {
         let private = EncodingKey::from_ed_der(&key.private_der);
         let mut jwk = Jwk::from_encoding_key(&private, Algorithm::EdDSA).ok()?;
         jwk.common.key_id = Some(kid);
@@ -211,5 +220,5 @@ pub(crate) async fn published(ops: &Ops) -> Result<JwkSet, OpError> {
         jwk.common.key_algorithm = Some(KeyAlgorithm::EdDSA);
         Some(jwk)
     });
-    Ok(JwkSet { keys: keys.collect() })
+    JwkSet { keys: keys.collect() }
 }

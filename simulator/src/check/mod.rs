@@ -13,6 +13,7 @@
 //! | P6 [`whole`] | asked again, keys tell the same; all there is was brought once |
 //! | P7 [`shown`] | what a guest was shown, against when it was let in and out |
 //! | P8 [`order`] | a search for an order, for each share |
+//! | P8 [`set`] | what was set of people, groups, rules and devices is what is told |
 //! | Raft [`raft`] | terms, leaders, logs' entries and tables of all nodes, at each look |
 //! | liveness [`live`] | in bounded time all ends, tables agree, drives are tidy |
 //!
@@ -30,6 +31,7 @@ mod leftover;
 mod live;
 mod order;
 mod raft;
+mod set;
 mod shown;
 mod told;
 mod whole;
@@ -117,6 +119,7 @@ pub(crate) async fn after(
     violations.extend(counted::check(history, &facts));
     violations.extend(whole::check(history, &facts));
     violations.extend(shown::check(history));
+    violations.extend(set::check(history));
     let (disorder, undecided) = order::check(history, &facts);
     violations.extend(disorder);
     for what in undecided {

@@ -24,6 +24,7 @@ use request::Request;
 pub(crate) struct Person {
     pub(crate) user: UserId,
     pub(crate) tenant: TenantId,
+    pub(crate) email: String,
     pub(crate) token: String,
 }
 
@@ -97,6 +98,11 @@ impl Client {
         }
     }
 
+    /// The same of somebody else.
+    pub(crate) fn of(&self, person: &Person) -> Self {
+        Self { person: person.clone(), ..self.clone() }
+    }
+
     /// Asks for something, takes down what came of it, and answers that.
     pub(crate) async fn ask(&self, share: ShareId, ask: Ask) -> Answer {
         self.ask_for(share, ask).await.0
@@ -130,7 +136,8 @@ impl Client {
                 Ok(reply) => {
                     // Bytes that are gone do not come back by asking.
                     failures += u32::from(reply.status == 500 && request.method == Method::GET);
-                    if !is_passing(reply.status) || failures > FAILURES_MAX {
+                    let is_nobody = request.may_be_nobody && reply.status == 401;
+                    if !is_passing(reply.status) || is_nobody || failures > FAILURES_MAX {
                         tried.reply = Some(reply);
                         return tried;
                     }
@@ -170,13 +177,16 @@ impl Client {
         let bearer = format!("Bearer {}", self.person.token);
         let mut built = http::Request::builder()
             .method(request.method.clone())
-            .uri(format!("/api/v1{}", request.path))
+            .uri(format!("{}{}", request.root, request.path))
             .header(header::AUTHORIZATION, bearer);
         if let Some(kind) = &request.kind {
             built = built.header(header::CONTENT_TYPE, kind);
         }
         if let Some(key) = &request.key {
             built = built.header("idempotency-key", key);
+        }
+        if let Some(cookie) = &request.cookie {
+            built = built.header(header::COOKIE, cookie);
         }
         let built = built.body(request.body.clone()).expect("requests here are well-formed");
         let (head, body) = Box::pin(self.cluster.call(node, built)).await?.into_parts();
@@ -207,7 +217,7 @@ pub(crate) async fn sign_in(cluster: &Cluster, email: &str) -> Person {
                 .expect("it is well-formed");
             let answered = Box::pin(cluster.order(node, request)).await;
             let person = answered.ok().filter(|answered| answered.status().is_success());
-            if let Some(person) = person.and_then(|answered| person_of(answered.body())) {
+            if let Some(person) = person.and_then(|answered| person_of(email, answered.body())) {
                 return person;
             }
         }
@@ -215,12 +225,13 @@ pub(crate) async fn sign_in(cluster: &Cluster, email: &str) -> Person {
     }
 }
 
-fn person_of(body: &[u8]) -> Option<Person> {
+fn person_of(email: &str, body: &[u8]) -> Option<Person> {
     let told: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = |field: &str| told.get(field)?.as_str();
     Some(Person {
         user: text("user_id")?.parse().ok()?,
         tenant: text("tenant_id")?.parse().ok()?,
+        email: email.to_owned(),
         token: text("access_token")?.to_owned(),
     })
 }

@@ -21,11 +21,27 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
     /// The idempotency key.
     pub(crate) key: Option<String>,
+    /// What a browser sends of what it was given.
+    pub(crate) cookie: Option<String>,
+    /// Whether to be told that one is nobody is an answer: a token of a node whose clock is fast is
+    /// good at no other node for a while.
+    pub(crate) may_be_nobody: bool,
+    /// Below what the path lies.
+    pub(crate) root: &'static str,
 }
 
 impl Request {
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self { method, path, kind: None, body: Bytes::new(), key: None }
+        Self {
+            method,
+            path,
+            kind: None,
+            body: Bytes::new(),
+            key: None,
+            cookie: None,
+            may_be_nobody: false,
+            root: "/api/v1",
+        }
     }
 
     pub(crate) fn get(path: String) -> Self {
@@ -209,20 +225,27 @@ const fn word(strategy: Strategy) -> &'static str {
 const BOUNDARY: &str = "a-line-that-no-content-of-this-simulator-has";
 
 fn form(share: ShareId, parent: Parent, name: &str, content: &Content) -> Request {
-    let head = |name: &str| format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name={name}");
-    let mut body = Vec::new();
+    const TEXT: &str = "text/plain";
     let fields = [
-        ("share_id", share.to_string()),
-        ("folder_id", folder_text(parent)),
-        ("name", name.to_owned()),
+        ("share_id", TEXT, Bytes::from(share.to_string())),
+        ("folder_id", TEXT, folder_text(parent).into()),
+        ("name", TEXT, name.to_owned().into()),
+        ("file\"; filename=\"content", "application/octet-stream", content.bytes().into()),
     ];
-    for (field, value) in fields {
-        body.extend(format!("{}\r\n\r\n{value}\r\n", head(&format!("\"{field}\""))).bytes());
+    parts("/files".to_owned(), &fields)
+}
+
+/// A form of parts: their names, their contents' types, and their contents.
+pub(crate) fn parts(path: String, fields: &[(&str, &str, Bytes)]) -> Request {
+    let mut body = Vec::new();
+    for (name, kind, content) in fields {
+        let head = format!("content-disposition: form-data; name=\"{name}\"");
+        let lines = format!("--{BOUNDARY}\r\n{head}\r\ncontent-type: {kind}\r\n\r\n");
+        body.extend(lines.bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
     }
-    let file = head("\"file\"; filename=\"content\"");
-    body.extend(format!("{file}\r\ncontent-type: application/octet-stream\r\n\r\n").bytes());
-    body.extend(content.bytes());
-    body.extend(format!("\r\n--{BOUNDARY}--\r\n").bytes());
+    body.extend(format!("--{BOUNDARY}--\r\n").bytes());
     let kind = Some(format!("multipart/form-data; boundary={BOUNDARY}"));
-    Request { kind, body: body.into(), ..Request::new(Method::POST, "/files".to_owned()) }
+    Request { kind, body: body.into(), ..Request::new(Method::POST, path) }
 }

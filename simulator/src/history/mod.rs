@@ -4,6 +4,7 @@
 //! that "before" is a comparison. What is in contents is told by their seeds.
 
 pub(crate) mod record;
+pub(crate) mod setting;
 
 use api_types::v1::conflicts::Strategy;
 use api_types::v1::error::ErrorCode;
@@ -17,6 +18,7 @@ use crate::client::content::Content;
 use crate::client::upload::Goal;
 use crate::workload::ground::Site;
 use crate::workload::replica::Replica;
+use setting::Setting;
 
 /// The number of an answer that never came.
 pub(crate) use simulator_order::NEVER;
@@ -31,6 +33,8 @@ pub(crate) struct History {
     /// By when they began.
     pub(crate) operations: Vec<Operation>,
     pub(crate) replicas: Vec<Replica>,
+    /// What was set of things, and told of them.
+    pub(crate) settings: Vec<Setting>,
     /// Answers that nobody could read.
     pub(crate) garbled: Vec<String>,
 }

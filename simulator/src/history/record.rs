@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use node_base::{Duration, NodeId, ShareId, UserId};
 
+use super::setting::Setting;
 use super::{Answer, Ask, NEVER, Operation};
 
 /// Takes down what clients do. Cheap to clone.
@@ -14,6 +15,7 @@ pub(crate) struct Recorder(Arc<Mutex<Records>>);
 struct Records {
     moments: u64,
     operations: Vec<Operation>,
+    settings: Vec<Setting>,
     garbled: Vec<String>,
 }
 
@@ -67,14 +69,26 @@ impl Recorder {
         operation.answer = answer;
     }
 
+    /// A moment that is before all later ones.
+    pub(crate) fn moment(&self) -> u64 {
+        let mut records = self.lock();
+        records.moments += 1;
+        records.moments
+    }
+
+    /// Something was set, or told.
+    pub(crate) fn setting(&self, setting: Setting) {
+        self.lock().settings.push(setting);
+    }
+
     /// An answer could not be read.
     pub(crate) fn garbled(&self, what: String) {
         self.lock().garbled.push(what);
     }
 
     /// What was taken down, and is not any more.
-    pub(crate) fn take(&self) -> (Vec<Operation>, Vec<String>) {
-        let mut records = self.lock();
-        (std::mem::take(&mut records.operations), std::mem::take(&mut records.garbled))
+    pub(crate) fn take(&self) -> (Vec<Operation>, Vec<Setting>, Vec<String>) {
+        let Records { operations, settings, garbled, .. } = std::mem::take(&mut *self.lock());
+        (operations, settings, garbled)
     }
 }

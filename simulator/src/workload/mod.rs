@@ -9,18 +9,27 @@
 //! | [`permitter`] | lets somebody into a share and out again, while that somebody looks |
 //! | [`mingler`] | sends what others changed meanwhile, settles conflicts, moves between shares |
 //! | [`filler`] | fills a share to its quota, and makes room |
+//! | [`host`] | batches, rules, permissions, invitations, hand-overs, shares' ends |
+//! | [`visitor`] | devices, favorites, and every list of one's own |
+//! | [`signer`] | signs in with passwords and codes, renews tokens and gives them back |
+//! | [`steward`] | makes and changes users, groups, quotas, tenants, and looks |
 //!
 //! To add one: a file here with a `run`, a number of them in [`Workload`], and a line in [`Crew`].
 
 mod deleter;
+mod desk;
 mod filler;
 pub(crate) mod ground;
+mod host;
 mod mingler;
 mod mover;
 mod permitter;
 pub(crate) mod replica;
+mod signer;
+mod steward;
 mod syncer;
 mod uploader;
+mod visitor;
 
 use std::sync::Arc;
 
@@ -34,6 +43,7 @@ use crate::client::{Client, Person, sign_in};
 use crate::cluster::Cluster;
 use crate::history::History;
 use crate::options::{Options, Workload};
+use desk::Desk;
 use ground::{Actor, Door, Ground, Kind, Site};
 use replica::Replica;
 
@@ -67,8 +77,8 @@ impl Running {
         let (people, sites) = (crew.people.clone(), crew.sites.clone());
         let admin = Some(crew.admin.clone());
         let replicas = Box::pin(crew.finish()).await;
-        let (operations, garbled) = self.ground.recorder.take();
-        History { admin, people, sites, operations, replicas, garbled }
+        let (operations, settings, garbled) = self.ground.recorder.take();
+        History { admin, people, sites, operations, replicas, settings, garbled }
     }
 }
 
@@ -196,6 +206,21 @@ impl Crew {
         let loose: Vec<ShareId> = self.of(Kind::Loose).iter().map(|site| site.share).collect();
         for n in 0..workload.minglers as usize {
             workers.push(cluster.spawn(mingler::run(self.actor(n), loose.clone())));
+        }
+        if workload.stewards > 0 {
+            let client = self.client(&self.admin);
+            let actor = Actor { client, ground: Arc::clone(&self.ground) };
+            workers.push(cluster.spawn(steward::run(Desk::new(actor))));
+        }
+        if workload.visitors > 0 {
+            workers.push(cluster.spawn(visitor::run(Desk::new(self.actor(0)), open.clone())));
+        }
+        if workload.signers > 0 {
+            workers.push(cluster.spawn(signer::run(Desk::new(self.actor(0)))));
+        }
+        if workload.hosts > 0 {
+            let guest = self.people[0].clone();
+            workers.push(cluster.spawn(host::run(Desk::new(self.actor(1)), guest)));
         }
         for (n, share) in loose.into_iter().enumerate() {
             self.syncers.push(cluster.spawn(syncer::run(self.actor(n), share)));
