@@ -232,6 +232,16 @@ impl Cluster {
         self.0.sim.elapsed()
     }
 
+    /// Whether bytes may be lost in this run.
+    pub(crate) fn may_lose_bytes(&self) -> bool {
+        self.0.options.may_lose_bytes()
+    }
+
+    /// The machine of the clients.
+    pub(crate) fn machine(&self) -> World {
+        self.0.clients.clone()
+    }
+
     /// A stream of chance for what clients decide.
     pub(crate) fn draw(&self) -> &Chance {
         &self.0.draws

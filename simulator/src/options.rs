@@ -177,6 +177,8 @@ pub(crate) struct Workload {
     pub(crate) visitors: u64,
     /// Whether somebody signs in with a password, on a device.
     pub(crate) signers: u64,
+    /// Whether somebody makes backups.
+    pub(crate) savers: u64,
     /// A client rests up to this long between two operations.
     pub(crate) pause_ms_max: u64,
     /// The largest file that is uploaded.
@@ -322,6 +324,7 @@ impl Workload {
             hosts: chance.range(0..2),
             visitors: chance.range(0..2),
             signers: u64::from(chance.happens(0.2)),
+            savers: u64::from(chance.happens(0.15)),
             pause_ms_max: pick(chance, &[800, 2_000, 4_000]),
             file_bytes_max: pick(chance, &[20_000, 300_000, 1_500_000]),
         }

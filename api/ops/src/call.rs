@@ -225,14 +225,18 @@ impl Ops {
         Ok(answer)
     }
 
-    /// Has a command of this node itself agreed on and applied.
+    /// Has a command of this node itself agreed on and applied. A node that was removed speaks for
+    /// nobody: whoever asked it asks another.
     ///
     /// # Errors
     /// The refusal, or why nothing could be agreed.
     pub async fn agree_as_node<A: FromAnswer>(&self, command: Command) -> Result<A, OpError> {
         let (at, seed) = (self.world.wall(), self.world.id_seed());
         let proposal = Proposal::of_node(self.node, at, seed, command);
-        self.propose(&proposal).await
+        match self.propose(&proposal).await {
+            Err(OpError::Refused(Refusal::WrongCaller)) => Err(OpError::unavailable()),
+            agreed => agreed,
+        }
     }
 
     /// What a command was answered under its key before, else this error: for whoever finds, while

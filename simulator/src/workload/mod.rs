@@ -12,6 +12,7 @@
 //! | [`host`] | batches, rules, permissions, invitations, hand-overs, shares' ends |
 //! | [`visitor`] | devices, favorites, and every list of one's own |
 //! | [`signer`] | signs in with passwords and codes, renews tokens and gives them back |
+//! | [`saver`] | makes backups, restores them elsewhere, and has them checked |
 //! | [`steward`] | makes and changes users, groups, quotas, tenants, and looks |
 //!
 //! To add one: a file here with a `run`, a number of them in [`Workload`], and a line in [`Crew`].
@@ -25,6 +26,7 @@ mod mingler;
 mod mover;
 mod permitter;
 pub(crate) mod replica;
+mod saver;
 mod signer;
 mod steward;
 mod syncer;
@@ -217,6 +219,10 @@ impl Crew {
         }
         if workload.signers > 0 {
             workers.push(cluster.spawn(signer::run(Desk::new(self.actor(0)))));
+        }
+        if workload.savers > 0 {
+            let may_lose = self.cluster.may_lose_bytes();
+            workers.push(cluster.spawn(saver::run(self.actor(0), may_lose)));
         }
         if workload.hosts > 0 {
             let guest = self.people[0].clone();
