@@ -29,6 +29,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A run allocates all the time, on one thread: with this it takes a tenth
+/// less time than with the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match command::Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
