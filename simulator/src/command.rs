@@ -42,6 +42,9 @@ pub(crate) enum Command {
         /// Goes on after a violation.
         #[arg(long)]
         keep_going: bool,
+        /// Passes by the seeds of clusters that begin with another number of nodes.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+        nodes: Option<u64>,
     },
     /// Runs one seed again, and shows what there is to see.
     Replay {
@@ -115,14 +118,14 @@ fn seed(text: &str) -> Result<Seed, Failure> {
 impl Command {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Swarm { seeds, minutes, from, jobs, keep_going } => {
+            Self::Swarm { seeds, minutes, from, jobs, keep_going, nodes } => {
                 let from = from.as_deref().map(seed).transpose()?.unwrap_or_else(fresh);
                 let amount = match (seeds, minutes) {
                     (_, Some(minutes)) => Amount::Minutes(minutes),
                     (seeds, None) => Amount::Seeds(seeds.unwrap_or(100)),
                 };
                 let jobs = jobs.unwrap_or_else(cores).max(1);
-                swarm(Swarm { from: from.0, amount, jobs, keep_going })
+                swarm(Swarm { from: from.0, amount, jobs, keep_going, nodes })
             }
             Self::Replay { seed: text, trace, until, log, html, faults } => {
                 let until = until.map(Duration::try_from_secs_f64).transpose();

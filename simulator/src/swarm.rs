@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +21,8 @@ pub(crate) struct Swarm {
     pub(crate) jobs: u64,
     /// Goes on after a violation.
     pub(crate) keep_going: bool,
+    /// Those alone whose cluster begins with so many nodes.
+    pub(crate) nodes: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +44,17 @@ pub(crate) struct Tally {
 /// Between two lines of progress on a terminal.
 const PROGRESS: Duration = Duration::from_millis(500);
 
+/// Seeds that were looked at, and those of them that were handed out.
+#[derive(Default)]
+struct Handed {
+    seen: u64,
+    out: u64,
+}
+
 struct Work {
     swarm: Swarm,
     start: Instant,
-    next: AtomicU64,
+    handed: Mutex<Handed>,
     is_over: AtomicBool,
     tally: Mutex<Tally>,
 }
@@ -60,22 +69,33 @@ impl Work {
         self.start.elapsed()
     }
 
-    /// The next seed, while there is time for one.
-    fn take(&self) -> Option<u64> {
+    /// The next seed with its options, while there is time for one.
+    fn take(&self) -> Option<(u64, Options)> {
         if self.is_over.load(Ordering::Relaxed) {
             return None;
         }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         let more = match self.swarm.amount {
-            Amount::Seeds(seeds) => number < seeds,
+            Amount::Seeds(seeds) => handed.out < seeds,
             Amount::Minutes(minutes) => self.elapsed().as_secs_f64() < minutes * 60.0,
         };
-        more.then(|| self.swarm.from.wrapping_add(number))
+        if !more {
+            return None;
+        }
+        loop {
+            let seed = self.swarm.from.wrapping_add(handed.seen);
+            handed.seen += 1;
+            let options = Options::draw(Seed(seed));
+            if self.swarm.nodes.is_none_or(|nodes| nodes == options.nodes) {
+                handed.out += 1;
+                return Some((seed, options));
+            }
+        }
     }
 
     fn run_seeds(&self) {
-        while let Some(seed) = self.take() {
-            let found = Run::of(Options::draw(Seed(seed))).run();
+        while let Some((seed, options)) = self.take() {
+            let found = Run::of(options).run();
             let mut tally = self.tally();
             tally.seeds += 1;
             tally.simulated += found.took;
@@ -110,7 +130,7 @@ impl Swarm {
         let work = Work {
             swarm: self,
             start: Instant::now(),
-            next: AtomicU64::new(0),
+            handed: Mutex::default(),
             is_over: AtomicBool::new(false),
             tally: Mutex::default(),
         };

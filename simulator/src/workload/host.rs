@@ -95,7 +95,7 @@ async fn bring(desk: &Desk, known: &mut Known) {
         contents.push(Bytes::from(content.bytes()));
         items.push(item);
     }
-    let list = Bytes::from(Value::from(items).to_string());
+    let list = Bytes::from(Value::from(items.clone()).to_string());
     let mut fields = vec![("items", "application/json", list)];
     let files = contents.iter().map(|bytes| ("content", "application/octet-stream", bytes.clone()));
     fields.extend(files);
@@ -103,8 +103,10 @@ async fn bring(desk: &Desk, known: &mut Known) {
     let key = desk.word("batch").replace(' ', "-");
     let done = desk.send(&parts(path, &fields).with_key(key)).await;
     let results = done.body["results"].as_array().cloned().unwrap_or_default();
-    for (result, content) in results.iter().zip(&contents) {
-        let Some(id) = result["file"]["id"].as_str() else { continue };
+    for ((result, content), item) in results.iter().zip(&contents).zip(&items) {
+        // Who may write a file and not read it is not shown it.
+        let hidden = item["replace_file_id"].as_str().filter(|_| result["status"] == "replaced");
+        let Some(id) = result["file"]["id"].as_str().or(hidden) else { continue };
         let register = format!("/files/{id}/content is");
         desk.sets(&done, register, json!(sha256(content).to_string()));
         if result["status"] == "created" {
