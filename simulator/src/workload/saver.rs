@@ -15,8 +15,8 @@ use super::ground::Actor;
 
 /// Chunks that are asked for together.
 const TOGETHER: usize = 20;
-/// How long a hold lasts.
-const HELD_SECONDS: u32 = 300;
+/// How long a hold lasts that nobody ends.
+const HELD_SECONDS: u32 = 120;
 const FOLDER: &str = "backup";
 
 /// `may_lose_bytes`: a backup may lack what is nowhere any more, and is not made then.
@@ -48,6 +48,20 @@ pub(crate) async fn run(actor: Actor, may_lose_bytes: bool) {
 async fn save(actor: &Actor) -> Option<Result<(), String>> {
     let nodes = actor.client.cluster.nodes();
     let node = *actor.pick(&nodes)?;
+    let held = order(actor, node, "POST", "/backup/hold", json!({"seconds": HELD_SECONDS})).await?;
+    let hold = serde_json::from_slice::<Value>(&held).ok()?["hold"].as_u64()?;
+    let saved = Box::pin(save_held(actor, node, hold)).await;
+    for node in nodes {
+        let end = json!({"hold": hold, "seconds": 0});
+        if order(actor, node, "POST", "/backup/hold", end).await.is_some() {
+            break;
+        }
+    }
+    saved
+}
+
+/// What is there under a hold.
+async fn save_held(actor: &Actor, node: NodeId, hold: u64) -> Option<Result<(), String>> {
     let world = actor.client.cluster.machine();
     let inner = world.clone();
     let begun = move || Writing::begin(&inner, Path::new(FOLDER));
@@ -55,8 +69,6 @@ async fn save(actor: &Actor) -> Option<Result<(), String>> {
         Ok(writing) => writing,
         Err(error) => return Some(Err(error.to_string())),
     };
-    let held = order(actor, node, "POST", "/backup/hold", json!({"seconds": HELD_SECONDS})).await?;
-    let hold = serde_json::from_slice::<Value>(&held).ok()?["hold"].as_u64()?;
     let tables = order(actor, node, "GET", "/backup/tables", Value::Null).await?;
     let mut wanted = match writing.tables(&tables).and_then(|()| writing.tables_done()) {
         Ok(wanted) => wanted,
@@ -71,14 +83,15 @@ async fn save(actor: &Actor) -> Option<Result<(), String>> {
         let answer = order(actor, node, "POST", "/backup/chunks", asked).await?;
         match take(&mut writing, answer, &group) {
             Ok(taken) => drop(wanted.drain(..taken)),
-            Err(why) => return Some(Err(why)),
+            Err(why) => {
+                // A clock that jumped may have ended the hold; then it is no wonder.
+                let on = json!({"hold": hold, "seconds": HELD_SECONDS});
+                order(actor, node, "POST", "/backup/hold", on).await?;
+                return Some(Err(why));
+            }
         }
     }
-    if let Err(error) = writing.finish(2) {
-        return Some(Err(error.to_string()));
-    }
-    order(actor, node, "POST", "/backup/hold", json!({"hold": hold, "seconds": 0})).await;
-    Some(Ok(()))
+    Some(writing.finish(2).map(drop).map_err(|error| error.to_string()))
 }
 
 /// The chunks of an answer: length, chunk, length, chunk. How many there were.
