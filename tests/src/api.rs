@@ -94,8 +94,7 @@ impl Api {
         let mut all = Vec::new();
         loop {
             let offset = all.len();
-            let path =
-                format!("/folders/root/children?share_id={share}&limit=1000&offset={offset}");
+            let path = format!("{}&offset={offset}", root_children(share, 1_000));
             let page = self.json(&path).await;
             let items = page["items"].as_array().expect("a list");
             all.extend(items.iter().cloned());
@@ -104,6 +103,12 @@ impl Api {
             }
         }
     }
+}
+
+/// Where a page of what is in the root of a share is told.
+pub fn root_children(share: &str, limit: u32) -> String {
+    const FOLDER: &str = "root";
+    format!("/folders/{FOLDER}/children?share_id={share}&limit={limit}")
 }
 
 async fn answered(response: Result<reqwest::Response, reqwest::Error>) -> Sent {

@@ -19,7 +19,7 @@ mod client;
 mod link;
 mod server;
 
-pub use api::{Api, Sent};
+pub use api::{Api, Sent, root_children};
 pub use bench::{Bench, Member, wait};
 pub use client::{Client, Ran};
 pub use server::{Server, Start, binary};

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use simulator_order::{Event, Model, NEVER, Verdict, search};
-use tests::{Api, Bench};
+use tests::{Api, Bench, root_children};
 
 /// How long it goes on; `SCAIDRIVE_TEST_CHAOS_SECONDS` says otherwise.
 fn span() -> Duration {
@@ -106,7 +106,7 @@ impl Worker {
     /// The folder that has a name, as a listing tells; nothing where there is no answer.
     async fn look(&self, api: &Api, name: &str) -> Option<Option<String>> {
         let began = self.now();
-        let path = format!("/folders/root/children?share_id={}&limit=1000", self.share);
+        let path = root_children(&self.share, 1_000);
         let (status, page) = api.send("GET", &path, "", None).await?;
         if status != 200 {
             return None;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{Api, Bench};
+use tests::{Api, Bench, root_children};
 
 /// How often the leader is ended; `SCAIDRIVE_TEST_FAILOVERS` says otherwise.
 fn rounds() -> u32 {
@@ -41,7 +41,7 @@ async fn work(what: &'static str, node: usize, api: Api, place: (String, u32), n
         let name = format!("{round:03}-{node}-{what}-{count:05}");
         let content = crate::random_bytes([10, 3_000, 90_000, 400_000][count % 4]);
         let folder = json!({ "share_id": share, "name": name });
-        let listing = format!("/folders/root/children?share_id={share}&limit=5");
+        let listing = root_children(&share, 5);
         loop {
             let begun = Instant::now();
             let sent = match what {

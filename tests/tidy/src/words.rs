@@ -93,7 +93,7 @@ fn check_addresses(file: &TextFile) -> Vec<Finding> {
     for (index, line) in file.text.lines().enumerate() {
         let place = format!("{}:{}", file.path, index + 1);
         for path in MACHINE {
-            // `/api/v1/folders/root/…` is a route: a path of a machine does not follow a word.
+            // A route has folders in it, too: a path of a machine does not follow a word.
             if occurrences(line, path).any(|(before, _)| !ends_in_word(before)) {
                 findings.push(Finding::new(
                     &place,

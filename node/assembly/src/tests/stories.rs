@@ -11,7 +11,8 @@ use crate::StartError;
 
 /// The names in the root of a share, as a node tells them.
 async fn names(cluster: &Cluster, number: usize, share: &str) -> Vec<String> {
-    let path = format!("/folders/root/children?share_id={share}");
+    const FOLDER: &str = "root";
+    let path = format!("/folders/{FOLDER}/children?share_id={share}");
     let body = cluster.ask(number, "GET", &path, "").await;
     let name = |part: &str| part.split('"').next().expect("split gives something").to_owned();
     body.split("\"name\":\"").skip(1).map(name).collect()
