@@ -95,19 +95,20 @@ async fn prefer(desk: &Desk, devices: &[String], share: ShareId) {
     }
 }
 
-/// Says how far a device has come; how far it has come is told, and never goes back by itself.
+/// Says how far a device has come, which is told from then on.
 async fn acknowledge(desk: &Desk, devices: &[String], share: ShareId) {
     let Some(id) = desk.actor().pick(devices) else { return };
-    let page = desk.look(&format!("/sync/changes?share_id={share}&limit=20")).await;
+    let limit = 1 + desk.below(20);
+    let page = desk.look(&format!("/sync/changes?share_id={share}&limit={limit}")).await;
     let Some(cursor) = page.text("cursor") else { return };
     let body = json!({"share_id": share.to_string(), "device_id": id, "cursor": cursor});
     let done = desk.change(Method::POST, "/sync/cursor", &body).await;
     let status = format!("/sync/status?share_id={share}&device_id={id}");
+    let register = format!("{status} cursor_position");
+    desk.sets(&done, register.clone(), done.body["cursor_position"].clone());
     let look = desk.look(&status).await;
-    if done.is_done() && look.is_done() {
-        let at = look.body["cursor_position"].as_u64();
-        desk.sets(&done, format!("{status} is known {}", desk.word("now")), json!(true));
-        desk.told(&look, format!("{status} is known"), json!(at.is_some()));
+    if look.is_done() {
+        desk.told(&look, register, look.body["cursor_position"].clone());
     }
 }
 
